@@ -1,0 +1,362 @@
+"""The two contracts that every vendor package fulfils, and the values that cross them.
+
+A source turns wire into values, a sink turns values into wire. Neither sees a table, a task or a lock;
+what they need of the outside comes in a frozen `Context`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+from connector.kernel.errors import Unsupported
+from connector.kernel.events import FinancialEvent, Ref
+from connector.kernel.http import Http
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Field:
+    """One credential or setting of a connection: builds the admin form and checks the configuration file."""
+
+    name: str
+    label: str
+    is_secret: bool = False
+    is_required: bool = False
+    default: Any = ""
+    help: str = ""
+    choices: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AppSetting:
+    """One environment variable of the whole installation: `{env_prefix}_{NAME}`."""
+
+    name: str
+    default: str = ""
+    is_secret: bool = False
+    is_url: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True, repr=False)
+class Secrets:
+    """The opened credentials of a connection. Its repr shows names only."""
+
+    values: Mapping[str, str]
+    expires_at: dt.datetime | None = None
+    refresh_expires_at: dt.datetime | None = None
+    hard_expires_at: dt.datetime | None = None
+
+    def get(self, name: str) -> str:
+        return self.values.get(name, "")
+
+    def __repr__(self) -> str:
+        return f"Secrets({', '.join(sorted(self.values))})"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, repr=False)
+class Context:
+    """What a vendor package may use for one connection."""
+
+    connection: str
+    account: str
+    settings: Mapping[str, Any]
+    #: The installation's own settings for this system, by lower-case name (client_id, api_url, …).
+    app: Mapping[str, str]
+    secrets: Secrets
+    http: Http
+    now: Callable[[], dt.datetime]
+    #: The organization's time zone (IANA name), for vendors whose times have no offset.
+    timezone: str = "UTC"
+    #: Takes one call out of the vendor's allowance; raises `Retry` when it is used up for longer than a moment.
+    spend: Callable[[str], None] = lambda kind: None
+
+    def __repr__(self) -> str:
+        return f"Context({self.connection})"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Request:
+    """An inbound HTTP request as received. Header names are lower case. `args` come from the URL path."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+    received_at: dt.datetime
+    args: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Notice:
+    """ "Something changed": one fact from outside, before the record itself was read.
+
+    Two notices with the same `delivery_key` or the same `change_key` are the same notice. A notice that could not be
+    understood carries the reason in `problem` and is stored as a failed event; one that no integration knows carries
+    it in `unknown` and is stored as ignored. `raw` is the vendor's own text of it, stored sealed.
+    """
+
+    account: str
+    record: str = ""
+    record_id: str = ""
+    operation: str = ""
+    occurred_at: dt.datetime | None = None
+    delivery_key: str = ""
+    change_key: str = ""
+    raw: str = ""
+    problem: str = ""
+    unknown: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Signal:
+    """Something that a sink's system says about itself rather than about a record.
+
+    `kind`: "revoked" (the token of the account is dead), "closed" / "opened" (the target cannot / can take messages
+    again), "renamed". `key` is the same on a redelivery.
+    """
+
+    account: str
+    kind: str
+    key: str
+    at: dt.datetime
+    target: str = ""
+    text: str = ""
+    raw: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reply:
+    """What a handshake must be answered with, instead of the plain 200."""
+
+    body: str = ""
+    content_type: str = "text/plain"
+    status: int = 200
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Parsed:
+    """All that one inbound request said."""
+
+    notices: tuple[Notice, ...] = ()
+    signals: tuple[Signal, ...] = ()
+    reply: Reply | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Record:
+    """The vendor's full object for one notice.
+
+    `version` orders the states of one record: compared as a tuple, a greater one is newer. `body` is JSON.
+    `is_gone` means the vendor no longer has it. `created_at` and `updated_at` are the vendor's own times.
+    """
+
+    record: str
+    record_id: str
+    body: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    version: tuple[int, str] = (0, "")
+    is_gone: bool = False
+    created_at: dt.datetime | None = None
+    updated_at: dt.datetime | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Batch:
+    """Some changes found by a poll, and how far it got: stored together or not at all.
+
+    `records` are full objects that need no further fetch; `notices` those that do.
+    """
+
+    notices: tuple[Notice, ...] = ()
+    records: tuple[tuple[Notice, Record], ...] = ()
+    cursor: Mapping[str, Any] | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Name:
+    """What people call a thing in the source. `extra` is further text a message may need (an item's account)."""
+
+    kind: str
+    id: str
+    name: str
+    is_active: bool = True
+    extra: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+#: Looks a name up: (kind, id, what the vendor's record itself called it) -> what to show.
+Names = Callable[[str, str, str], str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Account:
+    """One company, business or workspace that a log-in owns."""
+
+    id: str
+    name: str = ""
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Grant:
+    """What an authorization brought: the secrets, and the account or accounts they open."""
+
+    secrets: Secrets
+    accounts: tuple[Account, ...]
+    #: Who logged in, when the vendor says: accounts of one person share one credential.
+    owner: str = ""
+
+
+class System:
+    """What a source and a sink share."""
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    env_prefix: ClassVar[str]
+    app_settings: ClassVar[tuple[AppSetting, ...]] = ()
+    credential_fields: ClassVar[tuple[Field, ...]] = ()
+    settings_fields: ClassVar[tuple[Field, ...]] = ()
+    #: Fields of a route's `settings` when this system is its destination.
+    route_fields: ClassVar[tuple[Field, ...]] = ()
+    #: Calls allowed per connection, as (kind, calls, seconds) rows of the vendor's own limits.
+    limits: ClassVar[tuple[tuple[str, int, float], ...]] = ()
+    #: Seconds before its end at which an access token is renewed.
+    refresh_margin: ClassVar[int] = 300
+    #: Renew at least this often (seconds), used or not; 0 = only when needed.
+    refresh_every: ClassVar[int] = 0
+
+    def check(self, ctx: Context) -> str:
+        """The ping: one harmless call with the stored credentials; a sentence about what was found."""
+        raise Unsupported(f"{self.label} cannot be pinged")
+
+    def can_refresh(self, secrets: Secrets) -> bool:
+        """Whether these secrets hold something that `refresh` can renew."""
+        return False
+
+    def refresh(self, ctx: Context) -> Secrets:
+        """New secrets with their expiry. Raises `Reauthorize` when a person must act."""
+        raise Unsupported(f"{self.label} has no token to renew")
+
+    def revoke(self, ctx: Context) -> None:
+        """Ends the authorization at the vendor."""
+        raise Unsupported(f"{self.label} has no authorization to revoke")
+
+    def authorize_url(self, ctx: Context, *, state: str, redirect_uri: str) -> str:
+        """Where to send the browser of the person who connects."""
+        raise Unsupported(f"{self.label} is not connected by OAuth")
+
+    def exchange(self, ctx: Context, *, query: Mapping[str, str], redirect_uri: str) -> Grant:
+        """Turns the callback's query into secrets. Raises `Reject` with a sentence for the person on refusal."""
+        raise Unsupported(f"{self.label} is not connected by OAuth")
+
+    def verify(self, request: Request, app: Mapping[str, str], secrets: Secrets | None) -> None:
+        """Raises `BadSignature`. Looks at bytes and headers only. `secrets` belong to the connection in the URL."""
+        raise Unsupported(f"{self.label} does not call us")
+
+    def parse(self, request: Request) -> Parsed:
+        """Everything the (verified) request says. Never raises for what a vendor or stranger may send."""
+        raise Unsupported(f"{self.label} does not call us")
+
+
+class Source(System):
+    """An accounting system that says what happened."""
+
+    records: ClassVar[frozenset[str]] = frozenset()
+
+    def poll(self, ctx: Context, cursor: Mapping[str, Any], *, since: dt.datetime | None = None) -> Iterator[Batch]:
+        """Changes after the cursor (or since the given time), oldest first, in batches that may be stored apart."""
+        raise Unsupported(f"{self.label} cannot be polled")
+
+    def fetch(self, ctx: Context, notices: Sequence[Notice]) -> Iterator[tuple[Notice, Record | Exception]]:
+        """The full record of every notice, in as few calls as the vendor's batching allows.
+
+        A failure of one record is yielded in its place; a failure of all is raised.
+        """
+        raise Unsupported(f"{self.label} has no records")
+
+    def references(self, record: Record) -> Iterable[Ref]:
+        """The things this record names by ID, so that their names can be looked up before mapping."""
+        return ()
+
+    def load_names(self, ctx: Context, wanted: Iterable[Ref]) -> Iterator[Name]:
+        """Names for the wanted references, and any others that came with the same calls."""
+        return iter(())
+
+    def to_event(self, ctx: Context, notice: Notice, record: Record, names: Names) -> FinancialEvent:
+        """The neutral form. Pure: no call leaves here. Raises `values.BadValue` for a record that cannot be read.
+
+        It decides the operation too: a gone record is `deleted`, an inactive one `deleted`, a voided one `voided`.
+        """
+        raise Unsupported(f"{self.label} has no records")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Style:
+    """How a destination wants its messages: everything that rendering depends on besides the event."""
+
+    organization: str = ""
+    source: str = ""
+    locale: str = "en_US"
+    timezone: str = "UTC"
+    mention: str = ""
+    #: Sentences to add, such as "Late: …" or "Possible repeat".
+    notes: tuple[str, ...] = ()
+    #: Changes since the version last posted: "due date 12 Nov → 30 Nov".
+    changes: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Message:
+    """A rendered message: `text` is complete by itself, `body` is the sink's own richer form (JSON)."""
+
+    text: str
+    body: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Posting:
+    """One message on its way to one target. `key` is the ID by which it can be found again there."""
+
+    key: str
+    target: str
+    message: Message
+    thread: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the vendor said of a message that arrived: its ID there (Slack's `ts`) and its place."""
+
+    id: str
+    target: str = ""
+    #: Warnings of the vendor that came with its yes.
+    warnings: tuple[str, ...] = ()
+    #: More than one copy was found; `id` is the oldest.
+    is_repeated: bool = False
+
+
+class Sink(System):
+    """Where events are told."""
+
+    #: Whether messages to one target are held to `SLACK_SPACING_SECONDS`.
+    is_paced: ClassVar[bool] = False
+
+    def render(self, event: FinancialEvent, style: Style) -> Message:
+        """The message for an event. Pure: preview and replay depend on it."""
+        raise Unsupported(f"{self.label} takes no messages")
+
+    def render_digest(self, events: Sequence[tuple[FinancialEvent, Style]]) -> Message:
+        """One message that names every event. Pure."""
+        raise Unsupported(f"{self.label} takes no digests")
+
+    def post(self, ctx: Context, posting: Posting) -> Receipt:
+        """One try. Raises `errors.*` only; `Unknown` when it may have arrived all the same."""
+        raise Unsupported(f"{self.label} takes no messages")
+
+    def reconcile(self, ctx: Context, posting: Posting, since: dt.datetime) -> Receipt | None:
+        """Did that uncertain post land? None when it surely did not; raises `Unreadable` when it cannot be seen."""
+        raise Unsupported(f"{self.label} cannot be read back")
+
+    def prepare(self, ctx: Context, target: str) -> str:
+        """Gets a target ready for messages (joins the channel); what it found, for people."""
+        return ""
