@@ -13,12 +13,17 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 RECORDS = frozenset(
-    "bill bill_payment invoice payment journal_entry vendor customer purchase_order expense order account "
-    "gl_posting payment_batch connection".split()
-)
+    {
+        "bill", "bill_payment", "invoice", "payment", "journal_entry", "vendor", "customer", "purchase_order", "expense",
+        "order", "account", "gl_posting", "payment_batch", "connection",
+    }
+)  # fmt: skip
 OPERATIONS = frozenset(
-    "created updated deleted voided merged emailed completed rejected unbalanced needs_reauthorization failed".split()
-)
+    {
+        "created", "updated", "deleted", "voided", "merged", "emailed", "completed", "rejected", "unbalanced",
+        "needs_reauthorization", "failed",
+    }
+)  # fmt: skip
 #: Kinds of names that a person may override, and that a source can look up.
 NAME_KINDS = ("account", "vendor", "customer", "department", "class", "item", "location")
 

@@ -10,12 +10,13 @@ import collections
 import dataclasses
 import json
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 from urllib.parse import parse_qs, urlsplit
 
 
@@ -89,28 +90,31 @@ class StandIn:
         self.violations: list[str] = []
         self._server = _Server((host, port), _Handler)
         self._server.standin = self
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     @property
     def url(self) -> str:
         host, port = self._server.server_address[:2]
         return f"http://{host!s}:{port}"
 
-    def start(self) -> StandIn:
+    def start(self) -> Self:
         self._thread.start()
         return self
 
     def stop(self) -> None:
-        self._server.shutdown()
+        if self._thread.is_alive():
+            self._server.shutdown()
         self._server.server_close()
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, *exc: object) -> None:
         self.stop()
 
-    def fail(self, pattern: str, kind: str, *, times: int = 1, answer: Answer | None = None, seconds: float = 0) -> None:
+    def fail(
+        self, pattern: str, kind: str, *, times: int = 1, answer: Answer | None = None, seconds: float = 0
+    ) -> None:
         """Scripts a fault (see `Fault`)."""
         with self.lock:
             self.faults.append(Fault(pattern, kind, times, answer, seconds))
@@ -157,9 +161,16 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 256
     standin: StandIn
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Silent about clients that hang up, which scripted faults make them do."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    #: One packet per answer: with head and body apart, a kept connection waits 40 ms for an acknowledgement.
+    wbufsize = -1
     server: _Server
 
     def _serve(self) -> None:

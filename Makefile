@@ -1,0 +1,58 @@
+# The commands of ml-connector. A fresh machine needs Python 3.11 to 3.14 and make, nothing else.
+SHELL := /bin/sh
+VENV := .venv
+PY := $(VENV)/bin/python
+# The first interpreter that fits; `make setup PYTHON=/path/to/python3.13` chooses another.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null && echo $$python && break; done)
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes
+# What is checked or tested reads neither the operator's .env nor touches their database and Redis; its keys are thrown away.
+ALONE = env -u REDIS_URL ENV_FILE=/dev/null VAR_DIR="$(CURDIR)/var/test" \
+	SECRET_KEY="$$($(PY) -c 'import secrets; print(secrets.token_urlsafe(50))')" \
+	ENCRYPTION_KEYS="$$($(PY) -c 'import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())')"
+DEPLOYED = $(ALONE) DEBUG=false DATABASE_URL=sqlite://:memory: PUBLIC_URL=https://connector.example $(PY) manage.py
+AUDIT_RECORDS := https://pypi.org/pypi/pip/json
+
+.PHONY: setup demo test test-sqlite test-postgres up bench check
+setup: $(VENV)/.runtime
+
+$(PY):
+	@test -n "$(PYTHON)" || { echo "ml-connector needs Python 3.11 to 3.14: install one, or name it: make setup PYTHON=/path/to/python3.13" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' || { echo "$(PYTHON) is not Python 3.11 to 3.14: name one that is: make setup PYTHON=/path/to/python3.13" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "cannot create $(VENV): on Debian and Ubuntu install python3-venv" >&2; exit 1; }
+
+$(VENV)/.runtime: requirements.txt | $(PY)
+	$(PIP) -r requirements.txt
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
+	$(PIP) -r requirements-dev.txt
+	@touch $@
+
+demo: $(VENV)/.runtime
+	@$(PY) manage.py demo $(if $(filter 1,$(ONCE)),--once)
+
+up: $(VENV)/.runtime
+	@$(PY) manage.py up
+
+test: test-sqlite test-postgres
+
+test-sqlite: $(VENV)/.dev
+	env -u DATABASE_URL $(ALONE) $(PY) -m pytest $(PYTEST_OPTIONS)
+
+test-postgres: $(VENV)/.dev
+	$(ALONE) $(PY) -m tests.postgres $(PY) -m pytest $(PYTEST_OPTIONS)
+
+bench: $(VENV)/.dev
+	@$(PY) -m tests.bench
+
+check: $(VENV)/.dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(ALONE) $(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(DEPLOYED) check --deploy --fail-level WARNING
+	$(DEPLOYED) makemigrations --check --dry-run
+	@if $(PY) -c "import urllib.request; urllib.request.urlopen('$(AUDIT_RECORDS)', timeout=10)" 2>/dev/null; \
+	then $(VENV)/bin/pip-audit --require-hashes --disable-pip --progress-spinner off -r requirements.txt; \
+	else echo "skipped: dependency audit: $(AUDIT_RECORDS) cannot be read from here"; fi

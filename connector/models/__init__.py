@@ -1,0 +1,32 @@
+"""Every table, one file for each part of the domain."""
+
+from connector.models.audit import AuditBody, AuditEntry, AuditHead
+from connector.models.connections import (
+    Connection,
+    ConnectionState,
+    Credential,
+    Cursor,
+    DirectoryName,
+    NameOverride,
+    OAuthState,
+    VendorCalls,
+)
+from connector.models.deliveries import Attempt, Delivery, DeliveryState, Hold, Mailbox, Message
+from connector.models.inbox import (
+    MOVING,
+    EventState,
+    InboxEvent,
+    Payload,
+    PayloadKind,
+    RecordState,
+    SearchTerm,
+)
+from connector.models.organizations import LastingKey, Organization
+from connector.models.routes import Route
+
+__all__ = [
+    "MOVING", "Attempt", "AuditBody", "AuditEntry", "AuditHead", "Connection", "ConnectionState", "Credential",
+    "Cursor", "Delivery", "DeliveryState", "DirectoryName", "EventState", "Hold", "InboxEvent", "LastingKey",
+    "Mailbox", "Message", "NameOverride", "OAuthState", "Organization", "Payload", "PayloadKind", "RecordState", "Route", "SearchTerm",
+    "VendorCalls",
+]  # fmt: skip

@@ -1,0 +1,80 @@
+"""What a claimed message says: rendering its events in the style of their routes, and finding its thread."""
+
+from __future__ import annotations
+
+from connector import registry
+from connector.kernel.contracts import Message as Rendered
+from connector.kernel.contracts import Sink, Style
+from connector.kernel.events import FinancialEvent, from_json
+from connector.models import Delivery, DeliveryState, InboxEvent, Message, Payload, PayloadKind, Route
+from connector.pipeline.outbox import Claim
+
+
+def style_of(route: Route, *, notes: tuple[str, ...] = (), changes: tuple[str, ...] = ()) -> Style:
+    """The part of a message's style that comes from its route and organization."""
+    organization = route.organization
+    return Style(
+        organization=organization.name,
+        source=registry.system(route.source.system).label,
+        locale=organization.locale,
+        timezone=organization.timezone,
+        mention=route.mention,
+        notes=notes,
+        changes=changes,
+    )
+
+
+def event_of(event: InboxEvent) -> FinancialEvent:
+    """The stored neutral form; where retention dropped it, the bare IDs."""
+    content = Payload.read(event, PayloadKind.EVENT)
+    if content is None:
+        return FinancialEvent(event.record, event.operation, event.record_id, occurred_at=event.occurred_at)
+    return from_json(FinancialEvent, content)
+
+
+def compose(claim: Claim, sink: Sink) -> tuple[Rendered, str]:
+    """The message and the thread it goes into ("" = none). A message made before is sent as it was made."""
+    message = claim.message
+    if message.content and "text" in message.content:
+        return Rendered(message.content["text"], message.content["body"]), message.thread
+    notes = tuple((message.content or {}).get("notes", ()))
+    if len(claim.deliveries) > 1:
+        told = [(event_of(row.event), style_of(_route(row), notes=notes)) for row in claim.deliveries]
+        return sink.render_digest(told), ""
+    delivery = claim.deliveries[0]
+    route = _route(delivery)
+    is_late = _is_late(delivery)
+    if is_late:
+        notes = (*notes, "Late: a newer state of this record was posted before.")
+    thread = _thread(delivery) if route.thread_updates or is_late else ""
+    return sink.render(event_of(delivery.event), style_of(route, notes=notes)), thread
+
+
+def note(message: Message, text: str) -> None:
+    """Has the message made anew with one more note."""
+    message.content = {"notes": [text]}
+    Message.objects.filter(pk=message.pk).update(content_sealed=message.content_sealed)
+
+
+def _route(delivery: Delivery) -> Route:
+    return Route.objects.select_related("organization", "source").get(pk=delivery.route_id)
+
+
+def _told(delivery: Delivery):  # type: ignore[no-untyped-def]
+    """What this route has told of the same record."""
+    rows = Delivery.objects.filter(
+        route_id=delivery.route_id, record_key=delivery.record_key, state=DeliveryState.DELIVERED
+    )
+    return rows.exclude(pk=delivery.pk)
+
+
+def _is_late(delivery: Delivery) -> bool:
+    return bool(_told(delivery).filter(event_id__gt=delivery.event_id).exists())
+
+
+def _thread(delivery: Delivery) -> str:
+    """The message that first told the record on this route: its own thread, or the one it stands in."""
+    first = _told(delivery).select_related("message").order_by("delivered_at", "event_id").first()
+    if first is None or first.message is None:
+        return ""
+    return str(first.message.thread or first.message.ts)

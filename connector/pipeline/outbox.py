@@ -1,0 +1,261 @@
+"""The outbox: claiming the next message of a mailbox, and writing down what became of it.
+
+Every step is one short transaction and a compare-and-set; no vendor is called inside. A row that is `sending` past its
+lease is in doubt: whoever claims it looks the message up before anything is posted again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from collections.abc import Sequence
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection as database
+from django.db import transaction
+from django.db.models import F, Min, QuerySet
+
+from connector.kernel.contracts import Message as Rendered
+from connector.kernel.contracts import Receipt
+from connector.models import Attempt, Delivery, DeliveryState, Hold, Mailbox, Message
+from connector.pipeline import audit, clock
+
+QUEUED = (DeliveryState.WAITING, DeliveryState.SENDING)
+DIGEST_LINES = 45
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Claim:
+    """One message that is ours to post, or to look up (`is_look`), until the lease ends."""
+
+    mailbox: Mailbox
+    message: Message
+    deliveries: tuple[Delivery, ...]
+    is_look: bool
+    lease_until: dt.datetime
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one try came to, as it is written into the attempt and the audit trail."""
+
+    word: str
+    code: str = ""
+    status: int = 0
+    detail: str = ""
+    milliseconds: int = 0
+
+
+def queue_of(mailbox: Mailbox | UUID) -> QuerySet[Delivery]:
+    return Delivery.objects.filter(mailbox=mailbox, state__in=QUEUED).order_by("event_id")
+
+
+def claim(mailbox_id: str | UUID) -> Claim | float | None:
+    """The next message of the mailbox; else seconds until something is due; else None."""
+    now = clock.now()
+    with transaction.atomic():
+        mailbox = _locked(mailbox_id)
+        if mailbox.hold:
+            return None
+        sending = queue_of(mailbox).filter(state=DeliveryState.SENDING).first()
+        if sending is not None:
+            assert sending.lease_until is not None
+            if sending.lease_until > now:
+                return (sending.lease_until - now).total_seconds()
+            return _take(mailbox, _batch_of(sending), now, is_look=True)
+        head = queue_of(mailbox).first()
+        if head is None:
+            return None
+        if head.next_attempt_at is not None and head.next_attempt_at > now:
+            return (head.next_attempt_at - now).total_seconds()
+        batch = _batch_of(head) if head.message_id else _fold(mailbox, head)
+        is_doubtful = head.message is not None and head.message.doubt_at is not None
+        return _take(mailbox, batch, now, is_look=is_doubtful)
+
+
+def _locked(mailbox_id: str | UUID) -> Mailbox:
+    rows = Mailbox.objects.select_related("connection__organization", "connection__credential")
+    if database.features.has_select_for_update:
+        rows = rows.select_for_update(of=("self",))
+    return rows.get(pk=mailbox_id)
+
+
+def _batch_of(delivery: Delivery) -> list[Delivery]:
+    """The deliveries that go, or went, out in the same message."""
+    rows = queue_of(delivery.mailbox_id).filter(message=delivery.message)
+    return list(rows.select_related("route", "event"))
+
+
+def _fold(mailbox: Mailbox, head: Delivery) -> list[Delivery]:
+    """The head alone; or, when the backlog is past its routes' limit, the run of deliveries that becomes a digest."""
+    limit = Delivery.objects.filter(mailbox=mailbox, state=DeliveryState.WAITING, route__digest_after__gt=0).aggregate(
+        least=Min("route__digest_after")
+    )["least"]
+    waiting = queue_of(mailbox).filter(message=None)
+    if limit is None:
+        return list(waiting.select_related("route", "event")[:1])
+    through = mailbox.fold_through
+    if through is None or head.event_id > through:
+        newest = waiting.order_by("-event_id").values_list("event_id", flat=True).first()
+        through = newest if waiting.count() > limit else None
+        if through != mailbox.fold_through:
+            Mailbox.objects.filter(pk=mailbox.pk).update(fold_through=through)
+    run: list[Delivery] = []
+    for delivery in waiting.select_related("route", "event")[: DIGEST_LINES if through else 1]:
+        folds = through is not None and delivery.route.digest_after > 0 and delivery.event_id <= through
+        if run and not folds:
+            break
+        run.append(delivery)
+        if not folds:
+            break
+    return run
+
+
+def _take(mailbox: Mailbox, batch: Sequence[Delivery], now: dt.datetime, *, is_look: bool) -> Claim:
+    message = batch[0].message
+    if message is None:
+        message = Message(mailbox=mailbox)
+        message.save(force_insert=True)
+    if is_look and message.doubt_at is None:
+        message.doubt_at = now
+        Message.objects.filter(pk=message.pk).update(doubt_at=now)
+    if message.first_attempt_at is None:
+        message.first_attempt_at = now
+        Message.objects.filter(pk=message.pk).update(first_attempt_at=now)
+    lease = now + dt.timedelta(seconds=float(settings.DELIVERY_LEASE_SECONDS))
+    Delivery.objects.filter(pk__in=[row.pk for row in batch]).update(
+        state=DeliveryState.SENDING, lease_until=lease, message=message, attempts=F("attempts") + (0 if is_look else 1)
+    )
+    for row in batch:
+        row.attempts += 0 if is_look else 1
+    return Claim(mailbox, message, tuple(batch), is_look, lease)
+
+
+def next_due(mailbox_id: str | UUID) -> float | None:
+    """Seconds until the mailbox wants a drain (0 = now); None when nothing waits or it is parked."""
+    mailbox = Mailbox.objects.get(pk=mailbox_id)
+    head = None if mailbox.hold else queue_of(mailbox).first()
+    if head is None:
+        return None
+    due = head.lease_until if head.state == DeliveryState.SENDING else head.next_attempt_at
+    return max(0.0, (due - clock.now()).total_seconds()) if due else 0.0
+
+
+def _move(claim: Claim, state: DeliveryState, **columns: object) -> bool:
+    """Moves the claim's deliveries on, if they are still in this sending; False when another has settled them."""
+    rows = Delivery.objects.filter(message=claim.message, state=DeliveryState.SENDING)
+    return bool(rows.update(state=state, lease_until=None, **columns))
+
+
+def _note(claim: Claim, outcome: Outcome, action: str, *, ts: str = "") -> None:
+    """One attempt row for the message, one audit line for each of its deliveries."""
+    attempt = Attempt(
+        message=claim.message,
+        number=claim.deliveries[0].attempts,
+        started_at=clock.now() - dt.timedelta(milliseconds=outcome.milliseconds),
+        milliseconds=outcome.milliseconds,
+        outcome=outcome.word,
+        code=outcome.code[:100],
+        status=outcome.status,
+    )
+    attempt.detail = outcome.detail or None
+    attempt.save(force_insert=True)
+    connection = claim.mailbox.connection
+    audit.append(
+        connection.organization,
+        *(
+            audit.Entry(
+                action,
+                connection=connection.slug,
+                event=str(row.event_id),
+                delivery=str(row.pk),
+                reason=outcome.code[:200],
+                channel=claim.mailbox.target,
+                ts=ts,
+                attempts=row.attempts,
+                actor=row.replayed_by or audit.CONNECTOR,
+            )
+            for row in claim.deliveries
+        ),
+    )
+
+
+def _keep_content(claim: Claim, rendered: Rendered | None, **columns: object) -> None:
+    if rendered is not None:
+        claim.message.content = {"text": rendered.text, "body": dict(rendered.body)}
+        columns["content_sealed"] = claim.message.content_sealed
+    if columns:
+        Message.objects.filter(pk=claim.message.pk).update(**columns)
+
+
+def delivered(claim: Claim, receipt: Receipt, outcome: Outcome, rendered: Rendered | None, thread: str) -> None:
+    """It is there. A copy that somebody else had already accounted for is told as such."""
+    now = clock.now()
+    with transaction.atomic():
+        if not _move(claim, DeliveryState.DELIVERED, delivered_at=now, hold="", reason=""):
+            _note(
+                claim,
+                dataclasses.replace(outcome, word="repeated", code="posted_again"),
+                "delivery.repeated",
+                ts=receipt.id,
+            )
+            return
+        _keep_content(
+            claim, rendered, ts=receipt.id, place=receipt.target, thread=thread, posted_at=now, doubt_at=None, looks=0
+        )
+        if receipt.is_repeated:
+            _note(claim, Outcome("repeated", "found_twice"), "delivery.repeated", ts=receipt.id)
+        _note(claim, outcome, "delivery.delivered", ts=receipt.id)
+
+
+def waits(claim: Claim, seconds: float, outcome: Outcome, *, reason: str) -> None:
+    """Definitely not there, and worth another try after so many seconds."""
+    with transaction.atomic():
+        if _move(claim, DeliveryState.WAITING, next_attempt_at=clock.after(seconds), reason=reason[:200]):
+            _note(claim, outcome, "delivery.retry")
+
+
+def doubtful(claim: Claim, seconds: float, outcome: Outcome, rendered: Rendered | None, thread: str) -> None:
+    """Perhaps there: to be looked up after so many seconds, before anything else is posted to the target."""
+    with transaction.atomic():
+        rows = Delivery.objects.filter(
+            message=claim.message, state=DeliveryState.SENDING, lease_until=claim.lease_until
+        )
+        if rows.update(lease_until=clock.after(seconds), reason=outcome.code[:200]):
+            extra = {"thread": thread} if rendered is not None else {}
+            _keep_content(claim, rendered, doubt_at=claim.message.doubt_at or clock.now(), **extra)
+            _note(claim, outcome, "delivery.doubt")
+
+
+def looked(claim: Claim, seconds: float, outcome: Outcome, *, looks: int) -> None:
+    """A look that settled nothing yet: the next one comes after so many seconds."""
+    with transaction.atomic():
+        rows = Delivery.objects.filter(
+            message=claim.message, state=DeliveryState.SENDING, lease_until=claim.lease_until
+        )
+        if rows.update(lease_until=clock.after(seconds)):
+            Message.objects.filter(pk=claim.message.pk).update(looks=looks)
+            _note(claim, outcome, "delivery.looked")
+
+
+def absent(claim: Claim, outcome: Outcome) -> None:
+    """Looked for and surely not there: it goes out again."""
+    with transaction.atomic():
+        if _move(claim, DeliveryState.WAITING, next_attempt_at=clock.now()):
+            Message.objects.filter(pk=claim.message.pk).update(doubt_at=None, looks=0)
+            _note(claim, outcome, "delivery.absent")
+
+
+def parked(claim: Claim, hold: Hold, outcome: Outcome, *, reason: str) -> None:
+    """Waits for a person or a mended target, token or scope."""
+    with transaction.atomic():
+        if _move(claim, DeliveryState.PARKED, hold=hold, reason=reason[:200]):
+            _note(claim, outcome, "delivery.parked")
+
+
+def failed(claim: Claim, outcome: Outcome, *, reason: str) -> None:
+    """Refused for good; the queue goes on without it."""
+    with transaction.atomic():
+        if _move(claim, DeliveryState.FAILED, reason=reason[:200]):
+            _note(claim, outcome, "delivery.failed")

@@ -1,0 +1,85 @@
+"""One message per second and channel, held across all workers by Redis.
+
+Keys of a mailbox: `fly` (somebody is posting; a random token), `gap` (the last post was less than the spacing ago),
+`arm` (a drain is already scheduled). Keys of a connection: `pause` (the vendor asked all posts to wait).
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+
+from connector import locks
+
+# Returns milliseconds to wait; 0 = the caller holds `fly`; -1 = another does, and looks again when it lets go.
+_ACQUIRE = """
+local wait = math.max(redis.call('PTTL', KEYS[2]), redis.call('PTTL', KEYS[3]))
+if wait > 0 then return wait end
+if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 0 end
+return -1
+"""
+_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+_SET = "return redis.call('SET', KEYS[1], '1', 'PX', ARGV[1]) and 1"
+_ARM = "return redis.call('SET', KEYS[1], '1', 'NX', 'PX', ARGV[1]) and 1 or 0"
+_DISARM = "return redis.call('DEL', KEYS[1])"
+# A sliding window per (kind, calls, seconds) row; returns 0 when the call may go, else milliseconds to wait.
+_SPEND = """
+local now = tonumber(ARGV[1])
+local wait = 0
+for i, key in ipairs(KEYS) do
+  local calls, span = tonumber(ARGV[2 * i]), tonumber(ARGV[2 * i + 1])
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', now - span)
+  if redis.call('ZCARD', key) >= calls then
+    local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
+    wait = math.max(wait, tonumber(first[2]) + span - now)
+  end
+end
+if wait > 0 then return math.ceil(wait) end
+for i, key in ipairs(KEYS) do
+  redis.call('ZADD', key, now, ARGV[#ARGV])
+  redis.call('PEXPIRE', key, tonumber(ARGV[2 * i + 1]))
+end
+return 0
+"""
+
+
+class Gate:
+    """The pace of one mailbox. Every method raises `locks.RedisAway`."""
+
+    def __init__(self, mailbox: str, connection: str, *, fly_seconds: float) -> None:
+        self._fly, self._gap, self._arm = (f"{name}:{mailbox}" for name in ("fly", "gap", "arm"))
+        self._pause = f"pause:{connection}"
+        self._token = secrets.token_hex(8)
+        self._fly_ms = int(fly_seconds * 1000)
+
+    def acquire(self) -> float:
+        """0 = go; above 0 = seconds to wait; below 0 = another posts and will look again."""
+        wait = int(locks.run(_ACQUIRE, [self._fly, self._gap, self._pause], [self._token, self._fly_ms]))
+        return wait / 1000 if wait > 0 else wait
+
+    def start_gap(self, seconds: float) -> None:
+        """Called at the start of a post."""
+        locks.run(_SET, [self._gap], [int(seconds * 1000)])
+
+    def pause(self, seconds: float) -> None:
+        """Nobody posts over this connection for so long."""
+        locks.run(_SET, [self._pause], [max(1, int(seconds * 1000))])
+
+    def release(self) -> None:
+        locks.run(_RELEASE, [self._fly], [self._token])
+
+    def arm(self, seconds: float) -> bool:
+        """Whether the caller is the one who must schedule the next drain."""
+        return bool(locks.run(_ARM, [self._arm], [int(seconds * 1000) + 2000]))
+
+    def disarm(self) -> None:
+        locks.run(_DISARM, [self._arm], [])
+
+
+def spend(connection: str, limits: list[tuple[str, int, float]]) -> float:
+    """Takes one call from each allowance; 0, or seconds to wait with nothing taken. Raises `locks.RedisAway`."""
+    keys = [f"spent:{connection}:{kind}:{seconds:g}" for kind, _, seconds in limits]
+    arguments: list[object] = [int(time.time() * 1000)]
+    for _, calls, seconds in limits:
+        arguments += [calls, int(seconds * 1000)]
+    return int(locks.run(_SPEND, keys, [*arguments, secrets.token_hex(6)])) / 1000

@@ -1,0 +1,83 @@
+"""Parking and releasing: one verdict about a channel or a token holds its whole queue, with one alert."""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from connector.models import Connection, Delivery, DeliveryState, Hold, Mailbox
+from connector.pipeline import alerts, audit, clock, hints
+
+#: How often a parked channel or a broken connection is tried again.
+RECHECK_SECONDS = 60.0
+
+
+def park_mailbox(mailbox: Mailbox, hold: Hold, reason: str, *, is_alerted: bool = True) -> bool:
+    """Holds the mailbox and everything that waits in it; False when it was held before."""
+    connection = mailbox.connection
+    with transaction.atomic():
+        changed = Mailbox.objects.filter(pk=mailbox.pk, hold="").update(
+            hold=hold, reason=reason[:200], parked_at=clock.now(), prepare_at=clock.after(RECHECK_SECONDS)
+        )
+        waiting = Delivery.objects.filter(mailbox=mailbox, state=DeliveryState.WAITING)
+        waiting.update(state=DeliveryState.PARKED, hold=hold, reason=reason[:200])
+        if not changed:
+            return False
+        entry = audit.Entry("mailbox.parked", connection=connection.slug, channel=mailbox.target, reason=reason[:200])
+        audit.append(connection.organization, entry)
+        if is_alerted:
+            alerts.announce(connection, "failed", f"Nothing can be posted to {mailbox.target}: {reason}")
+    return True
+
+
+def park_connection(connection: Connection, reason: str) -> None:
+    """Holds every mailbox of the connection; the connection's own state change is the alert."""
+    for mailbox in Mailbox.objects.filter(connection=connection).select_related("connection__organization"):
+        park_mailbox(mailbox, Hold.CONNECTION, reason, is_alerted=False)
+
+
+def release(mailbox: Mailbox) -> int:
+    """Opens the mailbox and sets its queue free; a delivery in doubt is still looked up before it is posted."""
+    held = (Hold.TARGET, Hold.CONNECTION, Hold.DOUBT)
+    with transaction.atomic():
+        opened = (
+            Mailbox.objects.filter(pk=mailbox.pk)
+            .exclude(hold="")
+            .update(hold="", reason="", parked_at=None, prepare_at=None)
+        )
+        now = clock.now()
+        freed = Delivery.objects.filter(mailbox=mailbox, state=DeliveryState.PARKED, hold__in=held).update(
+            state=DeliveryState.WAITING, hold="", reason="", next_attempt_at=now, due_since=now
+        )
+        if opened:
+            entry = audit.Entry("mailbox.released", connection=mailbox.connection.slug, channel=mailbox.target)
+            audit.append(mailbox.connection.organization, entry)
+        if opened or freed:
+            hints.drain([mailbox.pk])
+    return freed
+
+
+def release_connection(connection: Connection) -> None:
+    """The token or its scopes are mended: what waited for them goes on. A closed channel stays closed."""
+    rows = Mailbox.objects.filter(connection=connection).exclude(hold=Hold.TARGET)
+    parked = rows.filter(deliveries__state=DeliveryState.PARKED) | rows.filter(hold=Hold.CONNECTION)
+    for mailbox in parked.distinct().select_related("connection__organization"):
+        release(mailbox)
+
+
+def close_target(connection: Connection, target: str, reason: str) -> None:
+    for mailbox in _mailboxes(connection, target):
+        park_mailbox(mailbox, Hold.TARGET, reason)
+
+
+def open_target(connection: Connection, target: str) -> None:
+    for mailbox in _mailboxes(connection, target):
+        if mailbox.hold in ("", Hold.TARGET):
+            release(mailbox)
+
+
+def rename_target(connection: Connection, target: str, title: str) -> None:
+    _mailboxes(connection, target).update(title=title[:200])
+
+
+def _mailboxes(connection: Connection, target: str):  # type: ignore[no-untyped-def]
+    return Mailbox.objects.filter(connection=connection, target=target).select_related("connection__organization")

@@ -1,0 +1,48 @@
+"""Dry run: what a route would have told of past events. Nothing is posted and nothing is stored."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from connector import registry
+from connector.kernel.events import FinancialEvent, from_json
+from connector.models import InboxEvent, Payload, PayloadKind, Route
+from connector.pipeline import composing, routing
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Shown:
+    """One past event as the route would have treated it."""
+
+    event: InboxEvent
+    type: str
+    channel: str
+    text: str
+    body: dict[str, Any]
+    is_match: bool
+    reason: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "event": str(self.event.pk), "type": self.type, "channel": self.channel, "text": self.text,
+            "matched": self.is_match, "reason": self.reason,
+        }  # fmt: skip
+
+
+def preview(route: Route, *, last: int = 50) -> list[Shown]:
+    """The route (saved or not) over the latest events of its source, newest first."""
+    payloads = Payload.objects.filter(kind=PayloadKind.EVENT, event__connection=route.source)
+    sink = registry.sink(route.sink.system)
+    shown = []
+    for payload in payloads.select_related("event").order_by("-event_id")[:last]:
+        event = from_json(FinancialEvent, payload.content)
+        decision = routing.decide(route, event)
+        message = sink.render(event, composing.style_of(route))
+        shown.append(
+            Shown(
+                payload.event, event.type, route.target, message.text, dict(message.body), decision.is_match,
+                decision.reason(),
+            )
+        )  # fmt: skip
+    return shown

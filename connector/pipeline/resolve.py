@@ -1,0 +1,151 @@
+"""received -> fetched: the full records, in as few vendor calls as the batching allows, and the names they mention."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Q
+
+from connector import registry
+from connector.kernel.contracts import Context, Notice, Record
+from connector.kernel.errors import Misconfigured, Reauthorize, Reject, Retry, Unknown, VendorError
+from connector.models import Connection, EventState, InboxEvent, Payload, PayloadKind
+from connector.pipeline import audit, clock, connections, directory, intake, retry
+
+log = logging.getLogger(__name__)
+
+
+def fetch(event_ids: Sequence[str | UUID]) -> None:
+    """Advances those of the events that are `received`, due, and nobody else's just now."""
+    lease = clock.after(4 * float(settings.HTTP_TIMEOUT_SECONDS))
+    now = clock.now()
+    free = Q(lease_until__isnull=True) | Q(lease_until__lt=now)
+    rows = InboxEvent.objects.filter(pk__in=event_ids, state=EventState.RECEIVED)
+    mine = rows.filter(free).exclude(connection__state__in=connections.BLOCKED)
+    claimed = list(mine.values_list("pk", flat=True))
+    if not claimed or not rows.filter(free, pk__in=claimed).update(lease_until=lease):
+        return
+    by_connection: dict[UUID, list[InboxEvent]] = defaultdict(list)
+    for event in rows.filter(pk__in=claimed, lease_until=lease).order_by("pk"):
+        assert event.connection_id is not None
+        by_connection[event.connection_id].append(event)
+    for connection_id, events in by_connection.items():
+        connection = Connection.objects.select_related("organization", "credential").get(pk=connection_id)
+        _fetch_for(connection, events)
+
+
+def _fetch_for(connection: Connection, events: list[InboxEvent]) -> None:
+    source = registry.source(connection.system)
+    notices = {event.pk: notice_of(event) for event in events}
+    by_notice = {id(notice): pk for pk, notice in notices.items()}
+
+    def work(ctx: Context) -> dict[UUID, Record | Exception]:
+        found = {by_notice[id(notice)]: record for notice, record in source.fetch(ctx, list(notices.values()))}
+        records = [record for record in found.values() if isinstance(record, Record)]
+        directory.ensure(ctx, connection, [ref for record in records for ref in source.references(record)])
+        return found
+
+    try:
+        found = connections.call(connection, work)
+    except (Reauthorize, Misconfigured) as error:
+        _wait_for_person(events, error)
+        return
+    except VendorError as error:
+        if isinstance(error, Retry | Unknown):
+            connections.note_unreachable(connection, error)
+        found = dict.fromkeys(notices, error)
+    _settle(connection, events, found)
+
+
+def notice_of(event: InboxEvent) -> Notice:
+    """The stored notice of an event (the table's columns where its payload is gone)."""
+    content = Payload.read(event, PayloadKind.NOTICE) or {}
+    return Notice(
+        account=event.account,
+        record=event.record,
+        record_id=event.record_id,
+        operation=content.get("operation") or event.operation,
+        occurred_at=event.occurred_at,
+        raw=content.get("raw", ""),
+    )
+
+
+def _wait_for_person(events: Iterable[InboxEvent], error: VendorError) -> None:
+    """Back to the queue without a time: the connection's mending sets them free."""
+    ids = [event.pk for event in events]
+    InboxEvent.objects.filter(pk__in=ids, state=EventState.RECEIVED).update(
+        lease_until=None, reason=(error.code or type(error).__name__)[:200], attempts=F("attempts") + 1
+    )
+
+
+def _settle(connection: Connection, events: list[InboxEvent], found: dict[UUID, Record | Exception]) -> None:
+    """Stores what was fetched, and when to try again for the rest."""
+    missing = Retry("the source left this record out of its answer", code="missing")
+    with transaction.atomic():
+        for event in events:
+            outcome = found.get(event.pk, missing)
+            if isinstance(outcome, Record):
+                _store(event, outcome)
+            elif isinstance(outcome, Retry | Unknown) and not retry.is_exhausted(event.received_at):
+                _again(event, outcome)
+            elif isinstance(outcome, VendorError):
+                _fail(connection, event, outcome)
+            else:
+                _fail(connection, event, Reject(f"the record cannot be read: {outcome}", code="unreadable"))
+
+
+def _store(event: InboxEvent, record: Record) -> None:
+    moved = InboxEvent.objects.filter(pk=event.pk, state=EventState.RECEIVED).update(
+        state=EventState.FETCHED,
+        state_at=clock.now(),
+        version_number=min(record.version[0], 2**63 - 1),
+        version_stamp=record.version[1][:40],
+        lease_until=None,
+        next_attempt_at=clock.after(intake.GRACE),
+        reason="",
+    )
+    if moved:
+        Payload.of(event, PayloadKind.RECORD, intake.record_as_json(record)).save()
+
+
+def _again(event: InboxEvent, error: Retry | Unknown) -> None:
+    wait = retry.wait_seconds(
+        event.attempts + 1,
+        after=getattr(error, "after", None),
+        is_throttle=getattr(error, "pause_connection", False),
+    )
+    InboxEvent.objects.filter(pk=event.pk, state=EventState.RECEIVED).update(
+        lease_until=None,
+        attempts=F("attempts") + 1,
+        next_attempt_at=clock.now() + dt.timedelta(seconds=wait),
+        reason=(error.code or type(error).__name__)[:200],
+    )
+
+
+def _fail(connection: Connection, event: InboxEvent, error: VendorError) -> None:
+    code = f"{error.code}: " if error.code else ""
+    fail(connection, event, f"{code}{error.text}", detail=error.detail)
+
+
+def fail(connection: Connection, event: InboxEvent, reason: str, *, detail: str = "") -> None:
+    """Ends an event that cannot be worked on; it stays visible and can be replayed."""
+    moved = (
+        InboxEvent.objects.filter(pk=event.pk)
+        .exclude(state=EventState.ROUTED)
+        .update(
+            state=EventState.FAILED, state_at=clock.now(), reason=reason[:200], lease_until=None, next_attempt_at=None
+        )
+    )
+    if moved:
+        entry = audit.Entry(
+            "event.failed", connection=connection.slug, event=str(event.pk), reason=reason,
+            attempts=event.attempts + 1, body={"detail": detail} if detail else None,
+        )  # fmt: skip
+        audit.append(connection.organization, entry)
+        log.warning("event %s failed", event.pk)

@@ -1,0 +1,21 @@
+"""Every path of the contract."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import path
+
+from connector import oauth_views, views
+
+urlpatterns = [
+    path("", views.home),
+    path("webhooks/<slug:system>/", views.webhook),
+    path("webhooks/<slug:system>/<slug:connection>/", views.webhook),
+    path("webhooks/<slug:system>/<slug:connection>/<slug:subscription>/", views.webhook),
+    path("oauth/<slug:system>/start/", oauth_views.start, name="oauth-start"),
+    path("oauth/<slug:system>/callback/", oauth_views.callback, name="oauth-callback"),
+    path("healthz", views.healthz),
+    path("readyz", views.readyz),
+    path("metrics", views.metrics_page),
+    path("admin/", admin.site.urls),
+]

@@ -1,0 +1,8 @@
+"""The accounting systems that say what happened: one package each, pure (wire to values).
+
+`SYSTEMS` maps a system's key to its class; a new source is one package and one line here.
+"""
+
+from __future__ import annotations
+
+SYSTEMS: dict[str, str] = {"quickbooks_online": "sources.quickbooks_online.source.QuickBooksOnline"}
