@@ -13,13 +13,13 @@ ALONE = env -u REDIS_URL ENV_FILE=/dev/null VAR_DIR="$(CURDIR)/var/test" \
 DEPLOYED = $(ALONE) DEBUG=false DATABASE_URL=sqlite://:memory: PUBLIC_URL=https://connector.example $(PY) manage.py
 AUDIT_RECORDS := https://pypi.org/pypi/pip/json
 
-.PHONY: setup demo test test-sqlite test-postgres up bench check
+.PHONY: setup demo test test-sqlite test-postgres up bench check alone
 setup: $(VENV)/.runtime
 
 $(PY):
 	@test -n "$(PYTHON)" || { echo "ml-connector needs Python 3.11 to 3.14: install one, or name it: make setup PYTHON=/path/to/python3.13" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' || { echo "$(PYTHON) is not Python 3.11 to 3.14: name one that is: make setup PYTHON=/path/to/python3.13" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "cannot create $(VENV): on Debian and Ubuntu install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "cannot create $(VENV): on Debian and Ubuntu install python3-venv" >&2; exit 1; }
 
 $(VENV)/.runtime: requirements.txt | $(PY)
 	$(PIP) -r requirements.txt
@@ -33,15 +33,17 @@ demo: $(VENV)/.runtime
 	@$(PY) manage.py demo $(if $(filter 1,$(ONCE)),--once)
 
 up: $(VENV)/.runtime
-	@$(PY) manage.py up
+	@$(PY) manage.py up $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT))
 
 test: test-sqlite test-postgres
 
 test-sqlite: $(VENV)/.dev
-	env -u DATABASE_URL $(ALONE) $(PY) -m pytest $(PYTEST_OPTIONS)
+	@echo "== the suite on SQLite"
+	@env -u DATABASE_URL $(ALONE) $(PY) -m pytest -rs $(PYTEST_OPTIONS)
 
 test-postgres: $(VENV)/.dev
-	$(ALONE) $(PY) -m tests.postgres $(PY) -m pytest $(PYTEST_OPTIONS)
+	@echo "== the suite on PostgreSQL"
+	@$(ALONE) $(PY) -m tests.postgres $(PY) -m pytest -rs $(PYTEST_OPTIONS)
 
 bench: $(VENV)/.dev
 	@$(PY) -m tests.bench
@@ -49,10 +51,14 @@ bench: $(VENV)/.dev
 check: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(ALONE) $(VENV)/bin/mypy
+	@$(ALONE) $(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
-	$(DEPLOYED) check --deploy --fail-level WARNING
-	$(DEPLOYED) makemigrations --check --dry-run
+	@echo "manage.py check --deploy"; $(DEPLOYED) check --deploy --fail-level WARNING
+	@echo "manage.py makemigrations --check"; $(DEPLOYED) makemigrations --check --dry-run
 	@if $(PY) -c "import urllib.request; urllib.request.urlopen('$(AUDIT_RECORDS)', timeout=10)" 2>/dev/null; \
 	then $(VENV)/bin/pip-audit --require-hashes --disable-pip --progress-spinner off -r requirements.txt; \
 	else echo "skipped: dependency audit: $(AUDIT_RECORDS) cannot be read from here"; fi
+
+# Runs COMMAND as the tests run: with keys of its own, away from the operator's settings.
+alone:
+	@env -u DATABASE_URL $(ALONE) $(COMMAND)

@@ -76,14 +76,32 @@ def _revive(value: dict[str, Any]) -> Any:
     return Decimal(value["$decimal"]) if value.keys() == {"$decimal"} else value
 
 
-def sealed_property(column: str) -> property:
+class SealedProperty(property):
+    """What `sealed_property` makes; it knows the column that it keeps its value in."""
+
+    column: str
+
+
+def place(table: str, key: object, column: str) -> str:
+    """The context of a sealed column: what its value is bound to."""
+    return f"{table}|{key}|{column}"
+
+
+def sealed_columns(model: type) -> list[str]:
+    """The columns of a table that hold sealed values."""
+    return sorted(
+        {found.column for kind in model.__mro__ for found in vars(kind).values() if isinstance(found, SealedProperty)}
+    )
+
+
+def sealed_property(column: str) -> SealedProperty:
     """A property that keeps a JSON value sealed in the text column named, bound to the row and the column.
 
     The row's primary key must be set first (ours are made in Python). An empty column reads as None.
     """
 
     def context(row: Any) -> str:
-        return f"{row._meta.db_table}|{row.pk}|{column}"
+        return place(row._meta.db_table, row.pk, column)
 
     def read(row: Any) -> Any:
         sealed = getattr(row, column)
@@ -92,4 +110,6 @@ def sealed_property(column: str) -> property:
     def write(row: Any, value: Any) -> None:
         setattr(row, column, "" if value is None else seal(context(row), json.dumps(value, default=_plain).encode()))
 
-    return property(read, write, doc=f"The value sealed in `{column}`.")
+    made = SealedProperty(read, write, doc=f"The value sealed in `{column}`.")
+    made.column = column
+    return made

@@ -34,7 +34,8 @@ def die_with(parent: int) -> Callable[[], None]:
 
 def note(folder: Path, name: str, pid: int) -> None:
     """Writes down that this child is ours; the time it started tells it from a later one with the same number."""
-    (folder / f"{name}.pid").write_text(f"{pid} {started(pid)}")
+    with contextlib.suppress(OSError):  # a full disk must not end the supervisor
+        (folder / f"{name}.pid").write_text(f"{pid} {started(pid)}")
 
 
 def unnote(folder: Path, name: str) -> None:

@@ -72,6 +72,8 @@ class Printer:
         }
 
     def line(self, name: str, text: bytes) -> None:
+        if not text.strip():
+            return
         if not self.is_json:
             whole = self.heads[name].encode() + text
         elif text.startswith(b'{"'):
@@ -234,7 +236,8 @@ class Supervisor:
         foundations = [slot for slot in self.slots if slot.is_foundation]
         self.is_standing = self.is_standing or all(slot.has_answered for slot in foundations)
         if self.ready and all(slot.has_answered for slot in self.slots):
-            print(self.ready, flush=True)  # noqa: T201
+            with contextlib.suppress(OSError):
+                print(self.ready, flush=True)  # noqa: T201
             self.ready = ""
 
     def _stop(self, now: float) -> bool:

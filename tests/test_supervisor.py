@@ -104,7 +104,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
 
 def test_passes_both_streams_on_line_by_line_under_the_childs_name(start: Callable[..., Run]) -> None:
     program = (
-        "import sys; print('one', flush=True); print('two', file=sys.stderr, flush=True); sys.stdout.write('rest')"
+        "import sys; print('one\\n', flush=True); print('two', file=sys.stderr, flush=True); sys.stdout.write('rest')"
     )
     run = start(("long-name", POLITE + WAIT, False), ("a", program + "; raise SystemExit(3)", False))
     run.wait_for(r"ended with")

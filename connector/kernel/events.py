@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 RECORDS = frozenset(
     {
-        "bill", "bill_payment", "invoice", "payment", "journal_entry", "vendor", "customer", "purchase_order", "expense",
-        "order", "account", "gl_posting", "payment_batch", "connection",
+        "bill", "bill_payment", "invoice", "payment", "journal_entry", "vendor", "customer", "purchase_order",
+        "expense", "order", "account", "gl_posting", "payment_batch", "connection",
     }
 )  # fmt: skip
 OPERATIONS = frozenset(

@@ -2,6 +2,7 @@
 
 from connector.models.audit import AuditBody, AuditEntry, AuditHead
 from connector.models.connections import (
+    BLOCKED,
     Connection,
     ConnectionState,
     Credential,
@@ -25,8 +26,32 @@ from connector.models.organizations import LastingKey, Organization
 from connector.models.routes import Route
 
 __all__ = [
-    "MOVING", "Attempt", "AuditBody", "AuditEntry", "AuditHead", "Connection", "ConnectionState", "Credential",
-    "Cursor", "Delivery", "DeliveryState", "DirectoryName", "EventState", "Hold", "InboxEvent", "LastingKey",
-    "Mailbox", "Message", "NameOverride", "OAuthState", "Organization", "Payload", "PayloadKind", "RecordState", "Route", "SearchTerm",
+    "BLOCKED",
+    "MOVING",
+    "Attempt",
+    "AuditBody",
+    "AuditEntry",
+    "AuditHead",
+    "Connection",
+    "ConnectionState",
+    "Credential",
+    "Cursor",
+    "Delivery",
+    "DeliveryState",
+    "DirectoryName",
+    "EventState",
+    "Hold",
+    "InboxEvent",
+    "LastingKey",
+    "Mailbox",
+    "Message",
+    "NameOverride",
+    "OAuthState",
+    "Organization",
+    "Payload",
+    "PayloadKind",
+    "RecordState",
+    "Route",
+    "SearchTerm",
     "VendorCalls",
-]  # fmt: skip
+]

@@ -17,6 +17,10 @@ class ConnectionState(models.TextChoices):
     UNKNOWN = "unknown"
 
 
+#: States in which nothing is tried on behalf of events and deliveries: a person must act first.
+BLOCKED = (ConnectionState.NEEDS_REAUTHORIZATION, ConnectionState.MISCONFIGURED)
+
+
 class Credential(Row):
     """Secrets of one vendor log-in; several connections of one organization may share it.
 
@@ -42,6 +46,9 @@ class Credential(Row):
     #: Keyed hashes by which another connection of the same log-in is recognised.
     owner_hash = models.CharField(max_length=32, blank=True)
     token_hash = models.CharField(max_length=32, blank=True)
+    #: Set while the secrets came from a configuration file (and were at most renewed since): the hash of the refresh
+    #: token that stands there. Empty when a person brought them in another way.
+    file_hash = models.CharField(max_length=32, blank=True)
     warned_for = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -137,15 +144,21 @@ class VendorCalls(Row):
 
 
 class OAuthState(models.Model):
-    """A started authorization. The key is the hash of the `state` that went to the vendor; it is used once."""
+    """A started authorization. The key is the hash of the `state` that went to the vendor; it is used once.
+
+    `connection` is the one that is authorized anew. `grant` waits here for the choice among several accounts.
+    """
 
     state_hash = models.CharField(max_length=64, primary_key=True)
     session_hash = models.CharField(max_length=64)
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE)
     system = models.CharField(max_length=40)
+    connection = models.ForeignKey(Connection, null=True, on_delete=models.CASCADE)
     actor = models.CharField(max_length=150)
     expires_at = models.DateTimeField()
     used_at = models.DateTimeField(null=True)
+    grant_sealed = models.TextField(blank=True)
+    grant = sealed_property("grant_sealed")
 
     def __str__(self) -> str:
         return self.system

@@ -66,6 +66,7 @@ class InboxEvent(Row):
             models.Index(fields=["connection", "record", "record_id"]),
             # What still moves is few among many: the sweeps read only this.
             models.Index(fields=["next_attempt_at"], condition=Q(state__in=MOVING), name="inbox_event_moving"),
+            models.Index(fields=["connection", "id"], condition=Q(state__in=MOVING), name="inbox_event_ahead"),
             models.Index(fields=["state", "received_at"]),
         ]
 

@@ -12,15 +12,13 @@ from django.db import transaction
 from connector import registry
 from connector.kernel.contracts import Context
 from connector.kernel.errors import Misconfigured, Reauthorize, Retry, Unknown, VendorError
-from connector.models import MOVING, Connection, ConnectionState, Credential, InboxEvent
+from connector.models import BLOCKED, MOVING, Connection, ConnectionState, Credential, InboxEvent
 from connector.pipeline import alerts, audit, clock, credentials, hints, parking
 from connector.pipeline.parking import RECHECK_SECONDS
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-#: States in which nothing is tried on behalf of events and deliveries: a person must act first.
-BLOCKED = (ConnectionState.NEEDS_REAUTHORIZATION, ConnectionState.MISCONFIGURED)
 WARN_BEFORE = dt.timedelta(days=30)
 
 

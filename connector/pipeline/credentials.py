@@ -245,7 +245,7 @@ def store(connection: Connection, secrets: Secrets, *, owner: str = "", actor: s
         credential.owner_hash = owner_hash or credential.owner_hash
         credential.granted_at = clock.now()
         credential.refreshed_at = credential.retry_at = credential.lease_until = credential.warned_for = None
-        credential.failures = 0
+        credential.failures, credential.file_hash = 0, ""
         credential.save()
         if connection.credential_id != credential.pk:
             connection.credential = credential

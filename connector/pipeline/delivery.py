@@ -22,7 +22,7 @@ from connector.kernel.errors import (
     Unreadable,
     VendorError,
 )
-from connector.models import Connection, Hold, Mailbox
+from connector.models import BLOCKED, Connection, Hold, Mailbox
 from connector.pipeline import clock, composing, connections, hints, outbox, parking, retry
 from connector.pipeline.outbox import Claim, Outcome
 from connector.pipeline.pacing import Gate
@@ -69,9 +69,9 @@ def _arm(gate: Gate, mailbox: Mailbox, wait: float) -> None:
 
 
 def _step(mailbox: Mailbox, sink: Sink, gate: Gate) -> None:
-    if mailbox.connection.state in connections.BLOCKED and not mailbox.hold:
+    if mailbox.connection.state in BLOCKED and not mailbox.hold:
         fresh = Connection.objects.select_related("organization").get(pk=mailbox.connection_id)
-        if fresh.state in connections.BLOCKED:
+        if fresh.state in BLOCKED:
             parking.park_connection(fresh, fresh.detail or fresh.state)
             return
     claim = outbox.claim(mailbox.pk)

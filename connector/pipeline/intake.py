@@ -15,13 +15,14 @@ from django.db import transaction
 
 from connector import registry
 from connector.kernel.contracts import Notice, Parsed, Record, Request, Secrets, Signal, System
+from connector.kernel.events import NAME_KINDS
 from connector.models import Connection, EventState, InboxEvent, Payload, PayloadKind
-from connector.pipeline import audit, clock, connections, credentials, hints, parking
+from connector.pipeline import audit, clock, connections, credentials, directory, hints, parking
 
 log = logging.getLogger(__name__)
 
 #: Seconds that a fresh row is left to its hint before the sweep takes it up.
-GRACE = 10.0
+GRACE = 8.0
 
 
 def receive(system: str, request: Request) -> Parsed:
@@ -131,6 +132,9 @@ def store(rows: Sequence[tuple[InboxEvent, Notice]], records: dict[Any, Record] 
         if records and event.pk in records:
             payloads.append(Payload.of(event, PayloadKind.RECORD, record_as_json(records[event.pk])))
     Payload.objects.bulk_create(payloads)
+    for event, notice in rows:
+        if event.connection is not None and notice.unknown and notice.record in NAME_KINDS:
+            directory.forget(event.connection, notice.record, notice.record_id)
     _audit_dead(event for event in events if event.pk in new)
     return [event for event in events if event.pk in new and event.state not in (EventState.IGNORED, EventState.FAILED)]
 

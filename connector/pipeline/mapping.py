@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import transaction
 
 from connector import registry
-from connector.kernel.contracts import Name, Names, Record
+from connector.kernel.contracts import Names, Record
 from connector.kernel.events import NAME_KINDS, FinancialEvent, from_json, to_json
 from connector.kernel.values import BadValue
 from connector.models import Connection, EventState, InboxEvent, Payload, PayloadKind, RecordState
@@ -89,6 +89,5 @@ def _store(connection: Connection, event: InboxEvent, financial: FinancialEvent)
         if not moved:
             return
         Payload.of(event, PayloadKind.EVENT, to_json(financial)).save()
-        if financial.record in NAME_KINDS and financial.party is not None:
-            own = Name(financial.record, financial.record_id, financial.party.name)
-            directory.store(connection, [own])
+        if financial.record in NAME_KINDS:
+            directory.forget(connection, financial.record, financial.record_id)

@@ -18,11 +18,13 @@ from django.db.models import F, Min, QuerySet
 
 from connector.kernel.contracts import Message as Rendered
 from connector.kernel.contracts import Receipt
-from connector.models import Attempt, Delivery, DeliveryState, Hold, Mailbox, Message
+from connector.models import BLOCKED, MOVING, Attempt, Delivery, DeliveryState, Hold, InboxEvent, Mailbox, Message
 from connector.pipeline import audit, clock
 
 QUEUED = (DeliveryState.WAITING, DeliveryState.SENDING)
 DIGEST_LINES = 45
+#: Seconds until a mailbox looks again whether what is ahead of its head has arrived.
+BEHIND = 0.25
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -69,9 +71,31 @@ def claim(mailbox_id: str | UUID) -> Claim | float | None:
             return None
         if head.next_attempt_at is not None and head.next_attempt_at > now:
             return (head.next_attempt_at - now).total_seconds()
+        if head.attempts == 0 and _has_older_on_the_way(mailbox, head):
+            return BEHIND
         batch = _batch_of(head) if head.message_id else _fold(mailbox, head)
         is_doubtful = head.message is not None and head.message.doubt_at is not None
         return _take(mailbox, batch, now, is_look=is_doubtful)
+
+
+def _has_older_on_the_way(mailbox: Mailbox, head: Delivery) -> bool:
+    """Whether an event stored earlier is just being worked on and may still come to this mailbox.
+
+    The order is that of storing; but an event that waits for its vendor (it has failed once, or takes as long as a
+    vendor may) holds nothing back.
+    """
+    return (
+        InboxEvent.objects.filter(
+            connection__routes_from__sink=mailbox.connection_id,
+            connection__routes_from__target=mailbox.target,
+            state__in=MOVING,
+            pk__lt=head.event_id,
+            attempts=0,
+            received_at__gt=clock.after(-float(settings.HTTP_TIMEOUT_SECONDS)),
+        )
+        .exclude(connection__state__in=BLOCKED)
+        .exists()
+    )
 
 
 def _locked(mailbox_id: str | UUID) -> Mailbox:

@@ -15,7 +15,8 @@ from django.db.models import F, Q
 from connector import registry
 from connector.kernel.contracts import Context, Notice, Record
 from connector.kernel.errors import Misconfigured, Reauthorize, Reject, Retry, Unknown, VendorError
-from connector.models import Connection, EventState, InboxEvent, Payload, PayloadKind
+from connector.kernel.events import Ref
+from connector.models import BLOCKED, Connection, EventState, InboxEvent, Payload, PayloadKind
 from connector.pipeline import audit, clock, connections, directory, intake, retry
 
 log = logging.getLogger(__name__)
@@ -23,13 +24,14 @@ log = logging.getLogger(__name__)
 
 def fetch(event_ids: Sequence[str | UUID]) -> None:
     """Advances those of the events that are `received`, due, and nobody else's just now."""
-    lease = clock.after(4 * float(settings.HTTP_TIMEOUT_SECONDS))
+    # Should this worker die, the next one must not be kept waiting for long; two that fetch at once do no harm.
+    lease = clock.after(max(5.0, float(settings.HTTP_TIMEOUT_SECONDS) / 2))
     now = clock.now()
     free = Q(lease_until__isnull=True) | Q(lease_until__lt=now)
     rows = InboxEvent.objects.filter(pk__in=event_ids, state=EventState.RECEIVED)
-    mine = rows.filter(free).exclude(connection__state__in=connections.BLOCKED)
+    mine = rows.filter(free).exclude(connection__state__in=BLOCKED)
     claimed = list(mine.values_list("pk", flat=True))
-    if not claimed or not rows.filter(free, pk__in=claimed).update(lease_until=lease):
+    if not claimed or not rows.filter(free, pk__in=claimed).update(lease_until=lease, next_attempt_at=lease):
         return
     by_connection: dict[UUID, list[InboxEvent]] = defaultdict(list)
     for event in rows.filter(pk__in=claimed, lease_until=lease).order_by("pk"):
@@ -48,7 +50,7 @@ def _fetch_for(connection: Connection, events: list[InboxEvent]) -> None:
     def work(ctx: Context) -> dict[UUID, Record | Exception]:
         found = {by_notice[id(notice)]: record for notice, record in source.fetch(ctx, list(notices.values()))}
         records = [record for record in found.values() if isinstance(record, Record)]
-        directory.ensure(ctx, connection, [ref for record in records for ref in source.references(record)])
+        _name(ctx, connection, [ref for record in records for ref in source.references(record)], events)
         return found
 
     try:
@@ -61,6 +63,16 @@ def _fetch_for(connection: Connection, events: list[InboxEvent]) -> None:
             connections.note_unreachable(connection, error)
         found = dict.fromkeys(notices, error)
     _settle(connection, events, found)
+
+
+def _name(ctx: Context, connection: Connection, wanted: list[Ref], events: list[InboxEvent]) -> None:
+    """Looks the names up. When that keeps failing, a message with IDs in it is better than none."""
+    try:
+        directory.ensure(ctx, connection, wanted)
+    except (Retry, Unknown) as error:
+        if min(event.attempts for event in events) < 2:
+            raise
+        log.warning("names of %s cannot be looked up (%s)", connection.slug, error.code)
 
 
 def notice_of(event: InboxEvent) -> Notice:

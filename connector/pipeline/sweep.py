@@ -13,6 +13,7 @@ from django.db.models import F, Q
 from connector import health, registry
 from connector.kernel.contracts import Source
 from connector.models import (
+    BLOCKED,
     MOVING,
     Connection,
     ConnectionState,
@@ -48,7 +49,7 @@ def _stalled_events() -> None:
     rows = (
         InboxEvent.objects.filter(state__in=MOVING, next_attempt_at__lte=now)
         .filter(Q(lease_until__isnull=True) | Q(lease_until__lt=now))
-        .exclude(connection__state__in=connection_states.BLOCKED, state="received")
+        .exclude(connection__state__in=BLOCKED, state="received")
         .order_by("next_attempt_at")
         .values_list("pk", "connection_id")[:LIMIT]
     )
@@ -113,7 +114,7 @@ def _one_for_each_credential() -> list[Connection]:
 
 
 def _read_gaps() -> None:
-    for connection in Connection.objects.filter(is_active=True).exclude(state__in=connection_states.BLOCKED):
+    for connection in Connection.objects.filter(is_active=True).exclude(state__in=BLOCKED):
         if connection.system not in registry.source_names():
             continue
         if type(registry.source(connection.system)).poll is Source.poll:

@@ -35,6 +35,11 @@ class Client:
         self._ctx = ctx
         self._base = (ctx.app.get("api_url") or API_URL).rstrip("/")
 
+    @property
+    def company(self) -> str:
+        """The company's ID (realm ID)."""
+        return self._ctx.account
+
     def read(self, entity: str, record_id: str = "") -> Row:
         """One object by ID, inactive ones included; `Preferences` has no ID. Raises `Gone` when it was deleted."""
         if record_id in (".", ".."):  # would leave the path

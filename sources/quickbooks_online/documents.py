@@ -11,8 +11,6 @@ from connector.kernel.contracts import Name, Record
 from connector.kernel.values import BadValue, dig, flag, moment, text
 from sources.quickbooks_online.entities import Entity
 
-#: Above every SyncToken: a deleted transaction never comes back, so nothing is newer than its end.
-GONE = (2**31 - 1, "")
 _IDENTIFIER = re.compile(r"[!-~]{1,64}")
 _DELETED = re.compile(r"\s*\(deleted\)$")
 #: Kind of name -> the entity that holds it.
@@ -58,8 +56,8 @@ def record_of(entity: Entity, document: Mapping[str, Any]) -> Record:
 
 
 def gone(entity: Entity, record_id: str, at: dt.datetime | None = None) -> Record:
-    """The record that the vendor no longer has."""
-    return Record(entity.record, record_id, version=GONE, is_gone=True, updated_at=at)
+    """The record that the vendor no longer has: without a version, since its end is told once however it was learnt."""
+    return Record(entity.record, record_id, is_gone=True, updated_at=at)
 
 
 def shown(name: str) -> str:

@@ -36,5 +36,7 @@ ENTITIES = (
     Entity("customer", "Customer", "customerdetail?nameId={id}", is_list=True),
     Entity("account", "Account", "register?accountId={id}", is_list=True),
 )
+#: Entities that are no events of ours, but whose names stand in messages: the kind of name.
+NAMED = {"department": "department", "class": "class", "item": "item"}
 BY_RECORD = {entity.record: entity for entity in ENTITIES}
 BY_WORD = {entity.word: entity for entity in ENTITIES}

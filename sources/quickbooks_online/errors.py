@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from connector.kernel.errors import Misconfigured, Reauthorize, Refresh, Reject, Retry, VendorError
+from connector.kernel.errors import Misconfigured, Reauthorize, Refresh, Reject, Retry, Unreachable, VendorError
 from connector.kernel.http import Answer
 from connector.kernel.values import BadValue, dig, parse_json, rows, text
 from connector.kernel.xml import parse_xml
@@ -89,9 +89,9 @@ _TID = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 def is_shared(error: VendorError) -> bool:
     """Whether the error concerns the whole connection rather than the record that was asked for."""
-    if isinstance(error, Retry):
-        return error.pause_connection
-    return isinstance(error, Refresh | Reauthorize | Misconfigured)
+    if isinstance(error, Retry) and error.pause_connection:
+        return True
+    return isinstance(error, Refresh | Reauthorize | Misconfigured | Unreachable)
 
 
 def unreadable(what: str) -> Retry:

@@ -54,6 +54,7 @@ def _read_many(client: Client, wanted: Sequence[tuple[str, str]]) -> Iterator[tu
         by_entity.setdefault(record, []).append(record_id)
     portions = [(BY_RECORD[record], ids) for record, every in by_entity.items() for ids in chunks(every)]
     results = client.run([by_ids(entity.name, ids, is_list=entity.is_list) for entity, ids in portions])
+    missing = []
     for (entity, ids), result in zip(portions, results, strict=True):
         found = _by_id(entity, result)
         for record_id in ids:
@@ -62,7 +63,10 @@ def _read_many(client: Client, wanted: Sequence[tuple[str, str]]) -> Iterator[tu
             elif record_id in found:
                 yield entity, record_id, found[record_id]
             else:
-                yield entity, record_id, _read_one(client, entity, record_id)
+                missing.append((entity, record_id))
+    # What a query does not bring was deleted only if a read by ID says so.
+    for entity, record_id in missing:
+        yield entity, record_id, _read_one(client, entity, record_id)
 
 
 def _by_id(entity: Entity, result: Result) -> dict[str, Record]:

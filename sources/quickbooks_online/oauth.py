@@ -21,7 +21,7 @@ from sources.quickbooks_online.client import Client
 from sources.quickbooks_online.errors import retry_after
 
 AUTHORIZE_URL = "https://appcenter.intuit.com/connect/oauth2"
-TOKEN_HOST = "https://oauth.platform.intuit.com"  # noqa: S105 - an address, not a token
+OAUTH_HOST = "https://oauth.platform.intuit.com"
 REVOKE_HOST = "https://developer.api.intuit.com"
 #: Reads and writes both; there is no read-only accounting scope.
 SCOPE = "com.intuit.quickbooks.accounting"
@@ -94,7 +94,7 @@ def revoke(ctx: Context) -> None:
 
 
 def _tokens(ctx: Context, asked: Mapping[str, str], known: Secrets) -> Secrets:
-    url = f"{(ctx.app.get('oauth_url') or TOKEN_HOST).rstrip('/')}/oauth2/v1/tokens/bearer"
+    url = f"{(ctx.app.get('oauth_url') or OAUTH_HOST).rstrip('/')}/oauth2/v1/tokens/bearer"
     headers = {
         **_headers(ctx),
         "Content-Type": "application/x-www-form-urlencoded",

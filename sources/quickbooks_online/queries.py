@@ -45,14 +45,9 @@ def everything(entity: str, start: int = 1) -> Query:
     return Query(entity, f"{_ALL_OF} {entity} where {_BOTH} startposition {start} maxresults {PAGE}", start)
 
 
-def the_only(entity: str) -> Query:
-    """What a company has one of."""
-    return Query(entity, f"{_ALL_OF} {entity}")
-
-
 def changed(entity: str, since: dt.datetime, start: int = 1, *, is_list: bool) -> Query:
     """One page of what changed since then, oldest first."""
     since_text = since.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     where = f"MetaData.LastUpdatedTime >= '{since_text}'" + (f" and {_BOTH}" if is_list else "")
-    order = f"orderby MetaData.LastUpdatedTime startposition {start} maxresults {PAGE}"
+    order = f"order by MetaData.LastUpdatedTime startposition {start} maxresults {PAGE}"
     return Query(entity, f"{_ALL_OF} {entity} where {where} {order}", start)

@@ -32,6 +32,8 @@ APP_URL = "https://app.qbo.intuit.com/app/"
 
 
 class QuickBooksOnline(Source):
+    """One company of QuickBooks Online per connection; its account is the realm ID."""
+
     name = "quickbooks_online"
     label = "QuickBooks Online"
     env_prefix = "QUICKBOOKS_ONLINE"

@@ -19,7 +19,7 @@ from connector.kernel.contracts import Notice, Parsed, Request
 from connector.kernel.errors import BadSignature
 from connector.kernel.values import BadValue, dig, moment, parse_json, text
 from sources.quickbooks_online.documents import identifier, stamp
-from sources.quickbooks_online.entities import BY_WORD
+from sources.quickbooks_online.entities import BY_WORD, NAMED
 
 SIGNATURE = "intuit-signature"
 #: The vendor's words of both formats (the void of CloudEvents is "void", some consumers saw "voided").
@@ -141,7 +141,7 @@ def _notice(event: _Event, fallback: str) -> Notice:
     change_key = "" if problems else change_key_of(_told(word), record_id, operation or _told(verb), at)
     return Notice(
         account=account,
-        record=entity.record if entity else "",
+        record=entity.record if entity else NAMED.get(word, ""),
         record_id=record_id,
         operation=operation,
         occurred_at=at,

@@ -241,5 +241,5 @@ def test_batches_hold_at_most_thirty_queries_and_are_matched_by_their_ids(api: A
 
 def test_which_errors_concern_everybody() -> None:
     throttled = verdict([Fault(3001)], Answer(429, {}, b""), NOW)
-    assert all(map(is_shared, (throttled, Refresh("x"), Reauthorize("x"), Misconfigured("x"))))
+    assert all(map(is_shared, (throttled, Refresh("x"), Reauthorize("x"), Misconfigured("x"), Unreachable("x"))))
     assert not any(map(is_shared, (Retry("x"), NoAnswer("x"), Reject("x"), Gone("x"))))

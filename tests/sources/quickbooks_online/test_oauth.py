@@ -62,7 +62,7 @@ def test_the_consent_page_is_asked_for_the_accounting_scope() -> None:
 def test_the_default_addresses_are_those_that_intuit_publishes() -> None:
     published = json.loads(sample("oauth/discovery_production.json"))
     assert published["authorization_endpoint"] == oauth.AUTHORIZE_URL
-    assert published["token_endpoint"] == f"{oauth.TOKEN_HOST}/oauth2/v1/tokens/bearer"
+    assert published["token_endpoint"] == f"{oauth.OAUTH_HOST}/oauth2/v1/tokens/bearer"
     assert published["revocation_endpoint"] == f"{oauth.REVOKE_HOST}/v2/oauth2/tokens/revoke"
 
 

@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from connector.kernel.contracts import Secrets
+from connector.kernel.contracts import Account, Context, Record, Secrets
 from connector.kernel.errors import Reauthorize, Refresh, Retry
-from connector.kernel.events import RECORDS
+from connector.kernel.events import RECORDS, Money
 from sources import SYSTEMS
 from sources.quickbooks_online.source import QuickBooksOnline
+from sources.quickbooks_online.standin import IntuitStandIn
 
 from . import wire
-from .wire import REALM, Api, context, sample
+from .wire import REALM, Api, context, request, sample
 
 api = wire.api
 
 SOURCE = QuickBooksOnline()
+RECORDS_THERE = {
+    "Bill": "bill_open_department_class",
+    "Invoice": "invoice_taxed",
+    "Item": "item_inventory",
+    "Vendor": "vendor",
+}
+REDIRECT = "https://connector.example.com/oauth/quickbooks-online/callback/"
 
 
 def test_the_system_is_found_by_its_key() -> None:
@@ -55,3 +68,69 @@ def test_secrets_show_in_no_text(api: Api) -> None:
     with pytest.raises(Refresh) as caught:
         SOURCE.check(ctx)
     assert "canary" not in repr(caught.value) + str(caught.value) + repr(ctx) + repr(ctx.secrets)
+
+
+def opened(intuit: IntuitStandIn) -> Context:
+    """A company with four records, connected through the consent page."""
+    intuit.add_company(REALM, "Larry's Bakery")
+    for kind, name in RECORDS_THERE.items():
+        intuit.put(REALM, kind, json.loads(sample(f"entities/{name}.json"))[kind])
+    intuit.deactivate(REALM, "Vendor", "30")
+    app = {**context(intuit.url).app, "client_id": "fake-client-id", "client_secret": "fake-client-secret"}
+    app |= {"authorize_url": f"{intuit.url}/connect/oauth2", "webhook_token": f"next,{intuit.verifier_token}"}
+    # The stand-in's tokens live on its clock, which is the machine's.
+    ctx = dataclasses.replace(context(intuit.url), app=app, now=lambda: dt.datetime.now(dt.UTC))
+    callback = ctx.http.call("GET", SOURCE.authorize_url(ctx, state="fake", redirect_uri=REDIRECT)).headers["location"]
+    grant = SOURCE.exchange(ctx, query=dict(parse_qsl(urlsplit(callback).query)), redirect_uri=REDIRECT)
+    assert grant.accounts == (Account(REALM, "Larry's Bakery"),)
+    return dataclasses.replace(ctx, secrets=grant.secrets)
+
+
+@pytest.fixture
+def books() -> Iterator[IntuitStandIn]:
+    with IntuitStandIn() as server:
+        yield server
+        assert server.violations == []
+
+
+def test_from_webhook_to_events_in_two_calls_and_a_poll_in_one(books: IntuitStandIn) -> None:
+    ctx = opened(books)
+    changes = [("Bill", "301", "created"), ("Invoice", "130", "updated"), ("Vendor", "30", "deleted")]
+    body, headers = books.build_notification([(REALM, *change) for change in changes])
+    webhook = request(body, **{name.lower(): value for name, value in headers.items()})
+    SOURCE.verify(webhook, ctx.app, None)
+    books.calls.clear()
+
+    fetched = [(told, got) for told, got in SOURCE.fetch(ctx, SOURCE.parse(webhook).notices) if isinstance(got, Record)]
+    wanted = {ref for _, record in fetched for ref in SOURCE.references(record)}
+    found = {(name.kind, name.id): name.name for name in SOURCE.load_names(ctx, wanted)}
+    assert found == {
+        ("item", "11"): "Pump",
+        ("company", "name"): "Larry's Bakery",
+        ("company", "home_currency"): "USD",
+    }
+
+    def names(kind: str, ref_id: str, fallback: str) -> str:
+        return found.get((kind, ref_id), fallback)
+
+    events = [SOURCE.to_event(ctx, told, record, names) for told, record in fetched]
+    assert [(event.type, event.record_id, event.amount) for event in events] == [
+        ("bill.created", "301", Money(Decimal("1240.5"), "USD")),
+        ("invoice.updated", "130", Money(Decimal("362.07"), "USD")),
+        ("vendor.deleted", "30", None),
+    ]
+    (batch,) = SOURCE.poll(ctx, {}, since=ctx.now() - dt.timedelta(hours=1))
+    assert {(told.record, told.record_id) for told, _ in batch.records} == {(e.record, e.record_id) for e in events}
+    assert [call.path.rsplit("/", 1)[1] for call in books.calls] == ["batch", "batch", "cdc"]
+
+
+def test_a_connection_is_renewed_and_ended(books: IntuitStandIn) -> None:
+    ctx = opened(books)
+    ctx = dataclasses.replace(ctx, secrets=SOURCE.refresh(ctx))
+    assert ctx.secrets.hard_expires_at is not None
+    assert SOURCE.check(ctx).startswith("Connected to Larry's Bakery")
+    SOURCE.revoke(ctx)
+    with pytest.raises(Reauthorize):
+        SOURCE.refresh(ctx)
+    with pytest.raises(Refresh):
+        SOURCE.check(ctx)
