@@ -18,3 +18,10 @@ class ConnectorConfig(AppConfig):
 
 class AdminConfig(DjangoAdminConfig):
     default_site = "connector.admin.site.Site"
+
+    def ready(self) -> None:
+        super().ready()
+        # Not by discovery, which imports our package while the site is still being made.
+        from connector.admin import pages
+
+        assert pages

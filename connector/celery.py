@@ -91,4 +91,5 @@ app.conf.update(
         "drop old payloads": _every(3600, "sweep_old"),
     },
 )
-app.autodiscover_tasks(["connector"])
+if settings.ROLE != "beat":  # beat sends by name, and stays small without the pipeline
+    app.autodiscover_tasks(["connector"])

@@ -19,10 +19,12 @@ class Incomplete(Exception):
 
 
 def read_env() -> environ.Env:
-    """The environment, with `.env` filling what it leaves out."""
+    """The environment, with `.env` filling what it leaves out. An empty value is as good as none."""
     if ENV_FILE.is_file():
         environ.Env.read_env(str(ENV_FILE), overwrite=False)
-    return environ.Env()
+    env = environ.Env()
+    env.ENVIRON = {name: value for name, value in os.environ.items() if value}
+    return env
 
 
 def ensure_var_dir() -> None:

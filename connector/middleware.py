@@ -23,7 +23,7 @@ class BodyLimit:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         limit = next((size for prefix, size in LIMITS.items() if request.path.startswith(prefix)), None)
-        if limit is not None and request.method in ("POST", "PUT", "PATCH"):
+        if limit is not None and request.method == "POST":
             length = request.META.get("CONTENT_LENGTH") or ""
             if not length.isdecimal():
                 return HttpResponse("a Content-Length is needed\n", status=411, content_type="text/plain")

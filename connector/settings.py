@@ -123,7 +123,6 @@ LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
-STATIC_ROOT = VAR_DIR / "static"
 WHITENOISE_USE_FINDERS = True
 LOGIN_URL = "admin:login"
 # The middleware refuses larger bodies by path; Django's own limit must not come first with its 400.

@@ -14,7 +14,9 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from connector import registry
 from connector.access import visible_to
+from connector.kernel.contracts import System
 from connector.models import Connection, InboxEvent, Organization
 from connector.pipeline import audit
 
@@ -57,6 +59,17 @@ def link_to(row: Model | None, text: str = "") -> SafeString | str:
         return "-"
     url = reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
     return format_html('<a href="{}">{}</a>', url, text or str(row))
+
+
+def system_named(name: str) -> System | None:
+    """The system; None for one that this installation no longer has."""
+    return registry.system(name) if name in registry.system_names() else None
+
+
+def label_of(name: str) -> str:
+    """What people call the system."""
+    system = system_named(name)
+    return system.label if system else name
 
 
 def organization_of(row: Model) -> Organization | None:

@@ -7,13 +7,15 @@ from typing import Any
 from django.contrib.auth.models import AnonymousUser, User
 from django.urls import reverse
 
-from connector import oauth_views, registry
+from connector import oauth_views
 from connector.access import visible_to
+from connector.admin.base import label_of, system_named
 from connector.models import Connection, ConnectionState, Mailbox, Organization
 from connector.pipeline import status
 
 #: Organizations shown one by one; with more, only those where something is wrong.
 SHOWN = 25
+TROUBLED = (ConnectionState.NEEDS_REAUTHORIZATION, ConnectionState.MISCONFIGURED, ConnectionState.UNREACHABLE)
 
 
 def context(user: User | AnonymousUser) -> dict[str, Any]:
@@ -24,7 +26,7 @@ def context(user: User | AnonymousUser) -> dict[str, Any]:
     return {
         "counts": _counts(),
         "organizations": _organizations(user),
-        "organizations_shown": SHOWN,
+        "has_organizations": visible_to(user, Organization).exists(),
         "parked": list(parked[:SHOWN]),
         "backlog": [row for row in status.mailboxes() if row["connection"] in slugs][:SHOWN],
     }
@@ -46,35 +48,29 @@ def _counts() -> list[dict[str, Any]]:
 def _organizations(user: User | AnonymousUser) -> list[dict[str, Any]]:
     """Each organization with its connections and its Connect buttons, troubles first."""
     organizations = visible_to(user, Organization)
-    total = organizations.count()
-    if total > SHOWN:
-        troubled = Connection.objects.exclude(state__in=(ConnectionState.OK, ConnectionState.UNKNOWN))
-        organizations = organizations.filter(connections__in=troubled).distinct()
-    rows = []
-    for organization in organizations[:SHOWN]:
-        connections = [
-            {
-                "row": connection,
-                "label": registry.system(connection.system).label,
-                "renew": _renew_url(connection),
-            }
-            for connection in organization.connections.select_related("credential").order_by("slug")
-        ]
-        is_troubled = any(each["renew"] for each in connections)
-        rows.append(
-            {
-                "row": organization,
-                "connections": connections,
-                "buttons": oauth_views.buttons(organization),
-                "troubled": is_troubled,
-            }
-        )
-    return sorted(rows, key=lambda row: not row["troubled"])
+    if organizations.count() > SHOWN:
+        organizations = organizations.filter(connections__state__in=TROUBLED).distinct()
+    rows = [_organization(user, organization) for organization in organizations[:SHOWN]]
+    return sorted(rows, key=lambda row: not row["is_troubled"])
 
 
-def _renew_url(connection: Connection) -> str:
-    """Where to authorize a connection anew, when it needs that and can be."""
-    system = registry.system(connection.system)
-    if connection.state != ConnectionState.NEEDS_REAUTHORIZATION or not oauth_views.is_offered(system):
+def _organization(user: User | AnonymousUser, organization: Organization) -> dict[str, Any]:
+    rows = visible_to(user, Connection.objects.select_related("organization", "credential"))
+    connections = [
+        {"row": row, "label": label_of(row.system), "renew": renew_url(row)}
+        for row in rows.filter(organization=organization).order_by("slug")
+    ]
+    return {
+        "row": organization,
+        "connections": connections,
+        "buttons": oauth_views.buttons(organization),
+        "is_troubled": any(each["row"].state in TROUBLED for each in connections),
+    }
+
+
+def renew_url(connection: Connection) -> str:
+    """Where to authorize a connection anew; empty when its system is not connected by OAuth."""
+    system = system_named(connection.system)
+    if system is None or not oauth_views.is_offered(system):
         return ""
     return oauth_views.start_url(system, connection.organization, connection)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from connector import crypto, registry
 from connector.configuration import fields
-from connector.configuration.plan import TIMES, Given, WantedConnection
+from connector.configuration.plan import TIMES, Given, WantedConnection, is_token
 from connector.configuration.reader import Section, nearest
 from connector.kernel.contracts import System
 from connector.models import Connection, Delivery, InboxEvent
@@ -61,7 +61,9 @@ def _connection(section: Section, organization: str, installation: Installation)
     system = _system(section, stored)
     account = section.text("account")
     if stored is not None and account and account != stored.account and _is_used(stored):
-        section.wrong("account", f"{slug!r} has events of {stored.account}: give the other account a connection of its own")
+        section.wrong(
+            "account", f"{slug!r} has events of {stored.account}: give the other account a connection of its own"
+        )
     return WantedConnection(
         slug=slug,
         system=system.name if system else "",
@@ -144,14 +146,16 @@ def _check_accounts(
 
 
 def _check_shared(found: Iterable[WantedConnection], sections: Iterable[Section]) -> None:
-    """Connections with the same refresh token share one credential, so they cannot differ in the rest of it."""
+    """Connections with the same refresh token share one credential: beside the tokens they cannot differ."""
     first: dict[tuple[str, str], WantedConnection] = {}
     for wanted, section in zip(found, sections, strict=True):
-        if wanted.credentials is None or "refresh_token" not in wanted.credentials.values:
+        if wanted.credentials is None or not wanted.credentials.login:
             continue
-        other = first.setdefault((wanted.system, wanted.credentials.values["refresh_token"]), wanted).credentials
-        assert other is not None
-        ours, theirs = {**wanted.credentials.values, **wanted.credentials.times}, {**other.values, **other.times}
-        for name in sorted(ours.keys() & theirs.keys()):
-            if ours[name] != theirs[name]:
-                section.wrong("credentials", f"{name} differs, but the refresh_token is that of line: they share both")
+        other = first.setdefault((wanted.system, wanted.credentials.login), wanted)
+        assert other.credentials is not None
+        theirs = other.credentials.values
+        for name, value in wanted.credentials.values.items():
+            if not is_token(name) and theirs.get(name, value) != value:
+                section.wrong(
+                    "credentials", f"the refresh_token is that of {other.slug!r}: {name} must be the same, too"
+                )

@@ -9,16 +9,18 @@ from connector.configuration.reader import Section
 from connector.kernel.contracts import Field
 
 
-def read(section: Section | None, fields: Iterable[Field], *, stored: Mapping[str, Any], parent: Section) -> dict[str, Any]:
+def read(
+    section: Section | None, fields: Iterable[Field], *, stored: Mapping[str, Any], parent: Section
+) -> dict[str, Any]:
     """The settings given, each in the type of its field's default. Required ones must be given, unless stored."""
     by_name = {field.name: field for field in fields}
     found = {}
     if section is not None:
         section.expect(by_name, "setting")
-        found = {name: _value(section, by_name[name]) for name in section.keys() if name in by_name}
+        found = {name: _value(section, field) for name, field in by_name.items() if section.has(name)}
     place = section or parent
     for field in by_name.values():
-        if field.is_required and not (found | stored).get(field.name) and not place.is_broken(field.name):
+        if field.is_required and not {**stored, **found}.get(field.name) and not place.is_broken(field.name):
             place.wrong(field.name, f"the setting {field.name} is missing: {field.help or field.label}")
     return found
 

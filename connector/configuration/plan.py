@@ -11,12 +11,22 @@ from typing import Any
 TIMES = ("expires_at", "refresh_expires_at", "hard_expires_at")
 
 
+def is_token(name: str) -> bool:
+    """Whether a credential is one that a renewal or an authorization replaces, unlike a password or a secret."""
+    return name.endswith("token")
+
+
 @dataclasses.dataclass(frozen=True, slots=True, repr=False)
 class Given:
     """The credentials that the file gives a connection. Its repr shows names only."""
 
     values: Mapping[str, str]
     times: Mapping[str, dt.datetime]
+
+    @property
+    def login(self) -> str:
+        """What tells one vendor log-in from another: its refresh token, "" where there is none."""
+        return self.values.get("refresh_token", "")
 
     def __repr__(self) -> str:
         return f"Given({', '.join(sorted(self.values))})"

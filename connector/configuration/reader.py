@@ -1,7 +1,7 @@
 """Reading the configuration file: YAML in which everything keeps its line, with `env:NAME` put in its place.
 
-Nothing is constructed from tags, and nothing may refer to something else in the file: what stands there is what is meant.
-A text is taken exactly as it is written, quoted or not, so an account of `00420` keeps its zeros.
+Nothing is constructed from tags, and nothing may refer to something else in the file. A text is taken as it is written,
+quoted or not, so an account of `00420` keeps its zeros.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class _Loader(yaml.SafeLoader):
     depth = 0
 
     def compose_node(self, parent: Node | None, index: int) -> Node | None:
-        event = self.peek_event()
+        event = self.peek_event()  # type: ignore[no-untyped-call]
         if getattr(event, "anchor", None):
             raise ComposerError(None, None, "anchors and aliases are not used here: write it out", event.start_mark)
         if self.depth >= MAX_DEPTH:
@@ -124,7 +124,8 @@ class Reader:
             self.wrong(line_of(node), says)
             return
         node.value = value
-        node.tag = _resolver.resolve(ScalarNode, value, (True, False)) if value else f"{_YAML}str"
+        plain = _resolver.resolve(ScalarNode, value, (True, False))  # type: ignore[no-untyped-call]
+        node.tag = plain if value else f"{_YAML}str"
 
 
 def line_of(node: Node) -> int:
@@ -164,12 +165,11 @@ class Section:
         """Notes a mistake at the key, or at the mapping when it lacks the key."""
         self._reader.wrong(self.line_of(key), text)
 
+    def wrong_on(self, line: int, text: str) -> None:
+        self._reader.wrong(line, text)
+
     def line_of(self, key: str) -> int:
         return line_of(self._keys[key]) if key in self._keys else self.line
-
-    def keys(self) -> list[str]:
-        """The keys that say something, in the order of the file."""
-        return sorted((key for key in self._keys if self.has(key)), key=lambda key: self._keys[key].start_mark.index)
 
     def has(self, key: str) -> bool:
         return key in self._values and self._values[key].tag != f"{_YAML}null"
@@ -296,9 +296,9 @@ class Section:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """A half-sentence that helps: the nearest known word, else all of them."""
-    known = sorted(known)
-    near = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
+    """A half-sentence that helps: the nearest known word, else all of them where they are few."""
+    by_case = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(word.lower(), by_case, n=1, cutoff=0.6)
     if near:
-        return f": did you mean {near[0]!r}?"
-    return f": there can be {', '.join(known)}" if known else ""
+        return f": did you mean {by_case[near[0]]!r}?"
+    return f": there can be {', '.join(sorted(by_case.values()))}" if 0 < len(by_case) <= 20 else ""

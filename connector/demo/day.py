@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from connector.demo.screen import Screen
 from connector.demo.stack import Command, Connector
@@ -17,6 +20,7 @@ from connector.demo.standins import StandIns
 
 #: How often the director looks around, in seconds.
 TICK = 0.05
+ORGANIZATION = {"slug": "acme", "name": "Acme Services LLC", "timezone": "America/Chicago", "locale": "en_US"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -62,8 +66,23 @@ class Stage:
         self.standins = standins
         self.connector = connector
         self.screen = screen
+        self.scenes: list[Scene] = []
+        #: Takes note of what has newly arrived.
+        self.look: Callable[[], None] = lambda: None
         self.expected: list[Expected] = []
         self.arrived: list[Arrived] = []
+
+    def configure(self, name: str, *, credentials_of: str = "") -> Path:
+        """Writes the configuration of all scenes; with `credentials_of` it holds that connection's alone."""
+        connections = [connection for scene in self.scenes for connection in scene.connections()]
+        for connection in connections:
+            if credentials_of and connection["slug"] != credentials_of:
+                del connection["credentials"]
+        routes = [route for scene in self.scenes for route in scene.routes()]
+        document = {"version": 1, "organizations": [{**ORGANIZATION, "connections": connections, "routes": routes}]}
+        file = self.connector.folder / name
+        file.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
+        return file
 
     def expect(self, expected: Expected) -> Expected:
         self.expected.append(expected)
@@ -96,10 +115,6 @@ class Scene:
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
 
-    def furnish(self) -> Mapping[str, str]:
-        """Fills the stand-in with what was there before the day began; the variables that `connections` refer to."""
-        return {}
-
     def connections(self) -> list[dict[str, Any]]:
         """Its part of the configuration file."""
         return []
@@ -125,18 +140,19 @@ class Scene:
     def run(self, command: Command) -> Play:
         """Waits for a command and shows what it said. Raises `Cut` when it failed."""
         yield Until(command.title, command.is_done, 60)
-        said = " ".join((command.output() if command.wait() == 0 else command.errors()).split())
+        code = command.wait()
+        said = " ".join((command.errors if code else command.output).split())
         self.say(f"{command.title}: {said}")
-        if command.wait() != 0:
-            raise Cut(f"{command.title} ended with exit code {command.wait()}: {said}")
+        if code:
+            raise Cut(f"{command.title} ended with exit code {code}: {said}")
 
 
 class Cut(Exception):
     """A scene that cannot go on; the text says why."""
 
 
-def play(scenes: Sequence[Scene], look: Callable[[], None], wait: Callable[[float], None]) -> list[str]:
-    """Plays all scenes to their ends, side by side; what cut one short. `look` notices arrivals, `wait` lets time go."""
+def play(scenes: Sequence[Scene], look: Callable[[], None], wait: Callable[[float], object]) -> list[str]:
+    """Plays all scenes to their ends, side by side; what cut them short. `look` sees arrivals, `wait` lets time go."""
     cuts: list[str] = []
     running: dict[Scene, tuple[Play, Until | None, float]] = {scene: (scene.play(), None, 0.0) for scene in scenes}
     while running:

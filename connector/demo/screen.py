@@ -8,18 +8,18 @@ import time
 from collections.abc import Sequence
 from typing import TextIO
 
-#: Where the right column begins.
-LEFT = 66
-WIDEST = 160
+#: The width of lines in a file, and the most that the left column takes of any.
+WIDEST, LEFT = 160, 66
 
 
 class Screen:
-    """Lines with the time since the start. `width` is the terminal's, or wide enough for a file."""
+    """Lines with the time since the start, cut to the terminal's width."""
 
     def __init__(self, out: TextIO = sys.stdout) -> None:
         self._out = out
         self._began = time.monotonic()
-        self.width = shutil.get_terminal_size().columns if out.isatty() else WIDEST
+        self._width = shutil.get_terminal_size().columns if out.isatty() else WIDEST
+        self._left = min(LEFT, self._width * 2 // 5)
 
     def seconds(self) -> float:
         """Seconds since the start."""
@@ -58,5 +58,5 @@ class Screen:
         return f"{minutes:2}:{seconds:02}"
 
     def _line(self, clock: str, left: str, right: str) -> None:
-        line = f"{clock}  {left}" if not right else f"{f'{clock}  {left}':<{LEFT}}  {right}"
-        self.say(line if len(line) <= self.width else f"{line[: self.width - 1]}\N{HORIZONTAL ELLIPSIS}")
+        line = f"{clock}  {left}" if not right else f"{f'{clock}  {left}':<{self._left}}  {right}"
+        self.say(line if len(line) <= self._width else f"{line[: self._width - 1]}\N{HORIZONTAL ELLIPSIS}")

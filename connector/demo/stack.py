@@ -12,7 +12,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -32,6 +31,8 @@ _SETTINGS = (
 _PACE = {"SWEEP_SECONDS": "1", "RETRY_BASE_SECONDS": "0.5", "RETRY_CAP_SECONDS": "3"}
 #: Seconds that the connector may take to stop (its supervisor promises less).
 _PATIENCE = 25.0
+#: Where the process that we started is noted; "run" is its own place for the same.
+_NOTES = "processes"
 
 
 class CannotStart(Exception):
@@ -48,11 +49,11 @@ def fresh_folder(base: Path) -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise CannotStart(f"another demo runs in {folder}: stop it first, or set another VAR_DIR") from None
-        for notes in ("demo", "run"):
+        for notes in (_NOTES, "run"):
             orphans.kill_leftovers(folder / notes)
         if folder.exists():
             shutil.rmtree(folder)
-        (folder / "demo").mkdir(mode=0o700, parents=True)
+        (folder / _NOTES).mkdir(mode=0o700, parents=True)
         yield folder
 
 
@@ -67,32 +68,27 @@ def free_port(wanted: int) -> int:
 
 
 class Command:
-    """A `manage.py` command on its way."""
+    """A `manage.py` command on its way. Its output must fit a pipe, which that of the commands used here does."""
 
     def __init__(self, environment: Mapping[str, str], arguments: tuple[str, ...]) -> None:
         self.title = f"manage.py {' '.join(arguments)}"
-        self._output, self._errors = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")
+        self.output = self.errors = ""
+        self._code: int | None = None
         self._running = subprocess.Popen(  # noqa: S603 - our own command
             [sys.executable, "manage.py", *arguments],
-            cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=self._output, stderr=self._errors,
+            cwd=ROOT, env=environment, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 
     def is_done(self) -> bool:
         return self._running.poll() is not None
 
-    def wait(self, seconds: float = 120.0) -> int:
-        """Its exit code."""
-        return self._running.wait(seconds)
-
-    def output(self) -> str:
-        return self._read(self._output)
-
-    def errors(self) -> str:
-        return self._read(self._errors)
-
-    def _read(self, file: tempfile._TemporaryFileWrapper[str]) -> str:
-        file.seek(0)
-        return file.read()
+    def wait(self) -> int:
+        """Its exit code, once it has ended; from then on `output` and `errors` hold what it said."""
+        if self._code is None:
+            self.output, self.errors = self._running.communicate()
+            self._code = self._running.returncode
+        return self._code
 
 
 class Connector:
@@ -114,8 +110,8 @@ class Connector:
         """Runs a command to its end; what it printed. Raises `CannotStart` with its own words."""
         command = self.begin(*arguments, **environment)
         if code := command.wait():
-            raise CannotStart(f"{command.title} ended with exit code {code}:\n{command.output()}{command.errors()}")
-        return command.output()
+            raise CannotStart(f"{command.title} ended with exit code {code}:\n{command.output}{command.errors}")
+        return command.output
 
     def start(self) -> None:
         """`manage.py up`, which dies with us. To be called before any thread runs."""
@@ -126,7 +122,7 @@ class Connector:
                 start_new_session=True,  # Ctrl-C reaches us alone
                 preexec_fn=orphans.die_with(os.getpid()),  # noqa: PLW1509 (there are no threads yet)
             )  # fmt: skip
-        orphans.note(self.folder / "demo", "up", self._up.pid)
+        orphans.note(self.folder / _NOTES, "up", self._up.pid)
 
     def is_running(self) -> bool:
         return self._up is not None and self._up.poll() is None
@@ -153,7 +149,7 @@ class Connector:
             orphans.kill_group(self._up.pid)
             self._up.wait()
             orphans.kill_leftovers(self.folder / "run")
-        orphans.unnote(self.folder / "demo", "up")
+        orphans.unnote(self.folder / _NOTES, "up")
         self._up = None
 
     def tail(self, lines: int = 40) -> list[str]:
@@ -165,12 +161,16 @@ class Connector:
 
 def _environment(folder: Path, url: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
-    return kept | _PACE | {
-        "ENV_FILE": os.devnull,
-        "VAR_DIR": str(folder),
-        "PUBLIC_URL": url,
-        "REDIS_URL": "",
-        "SECRET_KEY": secrets.token_urlsafe(50),
-        "ENCRYPTION_KEYS": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
-        "LOG_FORMAT": "console",
-    }
+    return (
+        kept
+        | _PACE
+        | {
+            "ENV_FILE": os.devnull,
+            "VAR_DIR": str(folder),
+            "PUBLIC_URL": url,
+            "REDIS_URL": "",
+            "SECRET_KEY": secrets.token_urlsafe(50),
+            "ENCRYPTION_KEYS": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+            "LOG_FORMAT": "console",
+        }
+    )

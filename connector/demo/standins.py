@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import importlib
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from connector.kernel.standin import StandIn
 
@@ -15,11 +16,13 @@ PORT_BASE = 8100
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Row:
-    """One vendor: its stand-in's class, and the environment of a connector that calls it ({0} is the stand-in)."""
+    """One vendor. `opens` fills its stand-in and gives variables for a configuration file; {0} is the stand-in."""
 
     system: str
     path: str
+    opens: str
     environment: Mapping[str, str]
+    arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 #: The secrets are those that the stand-ins have when none are given.
@@ -27,6 +30,7 @@ ROWS = (
     Row(
         "quickbooks_online",
         "sources.quickbooks_online.standin.IntuitStandIn",
+        "connector.demo.quickbooks_books.open_company",
         {
             "QUICKBOOKS_ONLINE_CLIENT_ID": "fake-client-id",
             "QUICKBOOKS_ONLINE_CLIENT_SECRET": "fake-client-secret",
@@ -39,6 +43,7 @@ ROWS = (
     Row(
         "slack",
         "sinks.slack.standin.SlackStandIn",
+        "connector.demo.slack.open_workspace",
         {
             "SLACK_CLIENT_ID": "fake-client-id",
             "SLACK_CLIENT_SECRET": "fake-client-secret",
@@ -46,6 +51,8 @@ ROWS = (
             "SLACK_API_URL": "{0.url}/api/",
             "SLACK_AUTHORIZE_URL": "{0.url}/oauth/v2/authorize",
         },
+        # Posts to other channels that are on their way when Slack asks for a pause are nobody's fault.
+        {"pause_grace": 0.5},
     ),
 )
 
@@ -71,24 +78,29 @@ def bound(host: str, port_base: int, *, may_move: bool) -> Iterator[StandIns]:
 
 
 def _bind(row: Row, host: str, port: int, *, may_move: bool) -> StandIn:
-    module, _, name = row.path.rpartition(".")
-    kind: Callable[..., StandIn] = getattr(importlib.import_module(module), name)
+    kind: Callable[..., StandIn] = _load(row.path)
     try:
-        return kind(host=host, port=port)
+        return kind(host=host, port=port, **row.arguments)
     except OSError as error:
         if may_move:
-            return kind(host=host, port=0)
+            return kind(host=host, port=0, **row.arguments)
         raise PortTaken(
             f"the stand-in for {row.system} cannot listen on {host}:{port} ({error.strerror}): choose other ports with"
             " --port-base"
         ) from None
 
 
+def _load(path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
 def environment(standins: StandIns) -> dict[str, str]:
     """The variables that point a connector at the stand-ins."""
-    return {
-        name: value.format(standins[row.system])
-        for row in ROWS
-        if row.system in standins
-        for name, value in row.environment.items()
-    }
+    return {name: value.format(standins[row.system]) for row in ROWS for name, value in row.environment.items()}
+
+
+def furnish(standins: StandIns) -> dict[str, str]:
+    """Opens a company or workspace in each; the variables with their tokens, for `env:` in a configuration file."""
+    opened = (_load(row.opens)(standins[row.system]) for row in ROWS)
+    return {name: value for variables in opened for name, value in variables.items()}

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from connector.kernel.errors import Unsupported
-from connector.kernel.events import FinancialEvent, Ref
+from connector.kernel.events import FinancialEvent, Money, Ref
 from connector.kernel.http import Http
 
 
@@ -291,6 +291,15 @@ class Source(System):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Change:
+    """What became of one thing a reader sees: `before` and `after` are text, money, a date, or None for nothing."""
+
+    label: str
+    before: str | Money | dt.date | None
+    after: str | Money | dt.date | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Style:
     """How a destination wants its messages: everything that rendering depends on besides the event."""
 
@@ -301,8 +310,8 @@ class Style:
     mention: str = ""
     #: Sentences to add, such as "Late: …" or "Possible repeat".
     notes: tuple[str, ...] = ()
-    #: Changes since the version last posted: "due date 12 Nov → 30 Nov".
-    changes: tuple[str, ...] = ()
+    #: What an update changed since the version last posted.
+    changes: tuple[Change, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -80,6 +80,15 @@ class Fact:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Unusual:
+    """The amount lies far outside what this party's own last records say is usual."""
+
+    low: Money
+    high: Money
+    count: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class FinancialEvent:
     """What a route decides on and a sink renders. `version` orders the states of one record (see `Record`)."""
 
@@ -101,6 +110,7 @@ class FinancialEvent:
     classes: tuple[Ref, ...] = ()
     accounts: tuple[Ref, ...] = ()
     is_internal: bool = False
+    unusual: Unusual | None = None
     link: str = ""
     occurred_at: dt.datetime | None = None
 

@@ -28,6 +28,7 @@ class Hold(models.TextChoices):
     DOUBT = "doubt", "an outcome that cannot be read back"
     EXHAUSTED = "exhausted", "a person: its retries are used up"
     REFUSED = "refused", "a person: the other side wants a change first"
+    FLOOD = "flood", "a person: too many refusals of one kind"
 
 
 class Mailbox(Row):

@@ -97,10 +97,20 @@ class Payload(Row):
 
     @classmethod
     def of(cls, event: InboxEvent, kind: PayloadKind, content: Any) -> Payload:
-        """An unsaved payload; saving it takes the place of an earlier one of that kind."""
+        """An unsaved payload."""
         payload = cls(id=keyed_uuid(event.pk, kind), event=event, kind=kind, created_at=timezone.now())
         payload.content = content
         return payload
+
+    @classmethod
+    def put(cls, event: InboxEvent, kind: PayloadKind, content: Any) -> None:
+        """Stores a payload in the place of an earlier one of that kind."""
+        cls.objects.bulk_create(
+            [cls.of(event, kind, content)],
+            update_conflicts=True,
+            unique_fields=["id"],
+            update_fields=["content_sealed", "created_at"],
+        )
 
     @classmethod
     def read(cls, event: InboxEvent, kind: PayloadKind) -> Any:
@@ -118,6 +128,8 @@ class RecordState(Row):
     version_number = models.BigIntegerField(default=0)
     version_stamp = models.CharField(max_length=40, blank=True)
     is_gone = models.BooleanField(default=False)
+    #: A keyed hash of its party, to find that party's other records without naming it.
+    party_hash = models.CharField(max_length=32, blank=True)
     event_sealed = models.TextField(blank=True)
     event = sealed_property("event_sealed")
     seen_at = models.DateTimeField()
@@ -126,6 +138,7 @@ class RecordState(Row):
         constraints = [
             models.UniqueConstraint(fields=["connection", "record", "record_id"], name="record_state_once"),
         ]
+        indexes = [models.Index(fields=["party_hash", "seen_at"])]
 
 
 class SearchTerm(models.Model):

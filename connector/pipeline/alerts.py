@@ -40,5 +40,5 @@ def announce(connection: Connection, operation: str, text: str, *, key: str = ""
     )
     with transaction.atomic():
         row.save(force_insert=True)
-        Payload.of(row, PayloadKind.EVENT, to_json(event)).save(force_insert=True)
+        Payload.put(row, PayloadKind.EVENT, to_json(event))
         hints.start_events([row.pk])

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from django.db.models import QuerySet
+
 from connector import registry
+from connector.kernel.contracts import Change, Sink, Style
 from connector.kernel.contracts import Message as Rendered
-from connector.kernel.contracts import Sink, Style
 from connector.kernel.events import FinancialEvent, from_json
 from connector.models import Delivery, DeliveryState, InboxEvent, Message, Payload, PayloadKind, Route
+from connector.pipeline import changes
 from connector.pipeline.outbox import Claim
 
 
-def style_of(route: Route, *, notes: tuple[str, ...] = (), changes: tuple[str, ...] = ()) -> Style:
+def style_of(route: Route, *, notes: tuple[str, ...] = (), differences: tuple[Change, ...] = ()) -> Style:
     """The part of a message's style that comes from its route and organization."""
     organization = route.organization
     return Style(
@@ -20,7 +23,7 @@ def style_of(route: Route, *, notes: tuple[str, ...] = (), changes: tuple[str, .
         timezone=organization.timezone,
         mention=route.mention,
         notes=notes,
-        changes=changes,
+        changes=differences,
     )
 
 
@@ -47,7 +50,8 @@ def compose(claim: Claim, sink: Sink) -> tuple[Rendered, str]:
     if is_late:
         notes = (*notes, "Late: a newer state of this record was posted before.")
     thread = _thread(delivery) if route.thread_updates or is_late else ""
-    return sink.render(event_of(delivery.event), style_of(route, notes=notes)), thread
+    event = event_of(delivery.event)
+    return sink.render(event, style_of(route, notes=notes, differences=_changes(delivery, event))), thread
 
 
 def note(message: Message, text: str) -> None:
@@ -60,7 +64,7 @@ def _route(delivery: Delivery) -> Route:
     return Route.objects.select_related("organization", "source").get(pk=delivery.route_id)
 
 
-def _told(delivery: Delivery):  # type: ignore[no-untyped-def]
+def _told(delivery: Delivery) -> QuerySet[Delivery]:
     """What this route has told of the same record."""
     rows = Delivery.objects.filter(
         route_id=delivery.route_id, record_key=delivery.record_key, state=DeliveryState.DELIVERED
@@ -70,6 +74,14 @@ def _told(delivery: Delivery):  # type: ignore[no-untyped-def]
 
 def _is_late(delivery: Delivery) -> bool:
     return bool(_told(delivery).filter(event_id__gt=delivery.event_id).exists())
+
+
+def _changes(delivery: Delivery, event: FinancialEvent) -> tuple[Change, ...]:
+    """What an update changed since the version that this route told last."""
+    if event.operation != "updated":
+        return ()
+    last = _told(delivery).filter(event_id__lt=delivery.event_id).select_related("event").order_by("-event_id").first()
+    return changes.between(event_of(last.event), event) if last else ()
 
 
 def _thread(delivery: Delivery) -> str:

@@ -132,6 +132,7 @@ def _refused(claim: Claim, error: VendorError, outcome: Outcome, gate: Gate) -> 
         parking.park_mailbox(claim.mailbox, Hold.TARGET, reason)
     else:
         outbox.failed(claim, outcome, reason=reason)
+        parking.stop_flood(connection, outcome.code)
 
 
 def _retry(claim: Claim, error: Retry, outcome: Outcome, gate: Gate) -> None:

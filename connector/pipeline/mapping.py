@@ -88,6 +88,6 @@ def _store(connection: Connection, event: InboxEvent, financial: FinancialEvent)
         )
         if not moved:
             return
-        Payload.of(event, PayloadKind.EVENT, to_json(financial)).save()
+        Payload.put(event, PayloadKind.EVENT, to_json(financial))
         if financial.record in NAME_KINDS:
             directory.forget(connection, financial.record, financial.record_id)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from django.db import transaction
+from django.db.models import QuerySet
 
-from connector.models import Connection, Delivery, DeliveryState, Hold, Mailbox
+from connector.models import Attempt, Connection, Delivery, DeliveryState, Hold, Mailbox
 from connector.pipeline import alerts, audit, clock, hints
 
 #: How often a parked channel or a broken connection is tried again.
 RECHECK_SECONDS = 60.0
+#: How many of the latest tries tell a flood of refusals.
+FLOOD_OF = 50
 
 
 def park_mailbox(mailbox: Mailbox, hold: Hold, reason: str, *, is_alerted: bool = True) -> bool:
@@ -35,6 +38,23 @@ def park_connection(connection: Connection, reason: str) -> None:
         park_mailbox(mailbox, Hold.CONNECTION, reason, is_alerted=False)
 
 
+def stop_flood(connection: Connection, code: str) -> None:
+    """Stops everything over the connection when most of its latest messages were refused for one and the same reason.
+
+    Then the fault is rather ours, or of a setting, than of each message; a person replays once it is mended.
+    """
+    latest = Attempt.objects.filter(message__mailbox__connection=connection).order_by("-id")
+    outcomes = list(latest.values_list("outcome", "code")[:FLOOD_OF])
+    if len(outcomes) < FLOOD_OF or outcomes.count(("failed", code[:100])) * 2 <= FLOOD_OF:
+        return
+    reason = f"{code}: more than half of the last {FLOOD_OF} messages were refused for this"
+    with transaction.atomic():
+        rows = Mailbox.objects.filter(connection=connection).select_related("connection__organization")
+        stopped = [park_mailbox(mailbox, Hold.FLOOD, reason, is_alerted=False) for mailbox in rows]
+        if any(stopped):
+            alerts.announce(connection, "failed", f"Nothing more is sent: {reason}. Mend the cause, then replay.")
+
+
 def release(mailbox: Mailbox) -> int:
     """Opens the mailbox and sets its queue free; a delivery in doubt is still looked up before it is posted."""
     held = (Hold.TARGET, Hold.CONNECTION, Hold.DOUBT)
@@ -58,7 +78,7 @@ def release(mailbox: Mailbox) -> int:
 
 def release_connection(connection: Connection) -> None:
     """The token or its scopes are mended: what waited for them goes on. A closed channel stays closed."""
-    rows = Mailbox.objects.filter(connection=connection).exclude(hold=Hold.TARGET)
+    rows = Mailbox.objects.filter(connection=connection).exclude(hold__in=(Hold.TARGET, Hold.FLOOD))
     parked = rows.filter(deliveries__state=DeliveryState.PARKED) | rows.filter(hold=Hold.CONNECTION)
     for mailbox in parked.distinct().select_related("connection__organization"):
         release(mailbox)
@@ -79,5 +99,5 @@ def rename_target(connection: Connection, target: str, title: str) -> None:
     _mailboxes(connection, target).update(title=title[:200])
 
 
-def _mailboxes(connection: Connection, target: str):  # type: ignore[no-untyped-def]
+def _mailboxes(connection: Connection, target: str) -> QuerySet[Mailbox]:
     return Mailbox.objects.filter(connection=connection, target=target).select_related("connection__organization")

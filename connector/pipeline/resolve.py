@@ -123,7 +123,7 @@ def _store(event: InboxEvent, record: Record) -> None:
         reason="",
     )
     if moved:
-        Payload.of(event, PayloadKind.RECORD, intake.record_as_json(record)).save()
+        Payload.put(event, PayloadKind.RECORD, intake.record_as_json(record))
 
 
 def _again(event: InboxEvent, error: Retry | Unknown) -> None:

@@ -7,7 +7,7 @@ there). An event whose fetched state is older than one already seen is fetched a
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -30,7 +30,7 @@ from connector.models import (
     SearchTerm,
 )
 from connector.models.base import keyed_uuid
-from connector.pipeline import audit, clock, conditions, hints
+from connector.pipeline import audit, changes, clock, conditions, hints, unusual
 from connector.pipeline.hashing import keyed_hash, term_hash, terms_of
 
 #: How often an event that looks older than what is known is fetched again before it is believed.
@@ -93,12 +93,30 @@ def route_event(event: InboxEvent) -> set[UUID]:
         financial = from_json(FinancialEvent, content)
         if _is_overtaken(connection, event):
             return set()
+        if (marked := unusual.marked(connection, financial)) is not financial:
+            financial = marked
+            Payload.put(event, PayloadKind.EVENT, to_json(financial))
         _remember(connection, event, financial)
         _index(event, financial)
         routes = Route.objects.filter(source=connection, is_active=True).select_related("sink").order_by("created_at")
-        decisions = [decide(route, financial) for route in routes]
-        Payload.of(event, PayloadKind.DECISIONS, [decision.as_json() for decision in decisions]).save()
-        return _deliver(connection, event, [decision.route for decision in decisions if decision.is_match])
+        decisions = [_on_route(decide(route, financial), event, financial) for route in routes]
+        Payload.put(event, PayloadKind.DECISIONS, [decision.as_json() for decision in decisions])
+        return _deliver(connection, event, decisions)
+
+
+def _on_route(decision: Decision, event: InboxEvent, financial: FinancialEvent) -> Decision:
+    """The decision, with what the route has told of this record before: an update without news is not told."""
+    if not decision.is_match or event.operation != "updated":
+        return decision
+    told = Delivery.objects.filter(route=decision.route, record_key=record_key(event), event_id__lt=event.pk)
+    last = told.exclude(state=DeliveryState.FAILED).select_related("event").order_by("-event_id").first()
+    if last is None or last.state_key == state_key(event):  # a repetition, which the outbox refuses
+        return decision
+    content = Payload.read(last.event, PayloadKind.EVENT)
+    if content is None or changes.is_visible(from_json(FinancialEvent, content), financial):
+        return decision
+    same = conditions.Check("changes", "something that a reader sees", "nothing", is_satisfied=False)
+    return dataclasses.replace(decision, checks=(*decision.checks, same))
 
 
 def _hold(event: InboxEvent) -> bool:
@@ -160,6 +178,7 @@ def _remember(connection: Connection, event: InboxEvent, financial: FinancialEve
         version_number=event.version_number,
         version_stamp=event.version_stamp,
         is_gone=is_gone,
+        party_hash=unusual.party_hash(connection.pk, financial),
         seen_at=clock.now(),
     )
     row.event = to_json(financial)
@@ -167,7 +186,7 @@ def _remember(connection: Connection, event: InboxEvent, financial: FinancialEve
         [row],
         update_conflicts=True,
         unique_fields=["id"],
-        update_fields=["version_number", "version_stamp", "is_gone", "event_sealed", "seen_at"],
+        update_fields=["version_number", "version_stamp", "is_gone", "party_hash", "event_sealed", "seen_at"],
     )
 
 
@@ -182,10 +201,11 @@ def _index(event: InboxEvent, financial: FinancialEvent) -> None:
     )
 
 
-def _deliver(connection: Connection, event: InboxEvent, routes: Iterable[Route]) -> set[UUID]:
-    wanted = {route.pk: _delivery(event, route) for route in routes}
+def _deliver(connection: Connection, event: InboxEvent, decisions: Sequence[Decision]) -> set[UUID]:
+    wanted = {decision.route.pk: _delivery(event, decision.route) for decision in decisions if decision.is_match}
     if not wanted:
-        _settle(event, EventState.IGNORED, "no route matches")
+        has_news = all(check.condition != "changes" for decision in decisions for check in decision.checks)
+        _settle(event, EventState.IGNORED, "no route matches" if has_news else "nothing that a reader sees has changed")
         return set()
     Delivery.objects.bulk_create(list(wanted.values()), ignore_conflicts=True)
     stored = Delivery.objects.filter(pk__in=[delivery.pk for delivery in wanted.values()])

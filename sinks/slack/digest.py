@@ -9,7 +9,7 @@ from connector.kernel.contracts import Message, Style
 from connector.kernel.events import FinancialEvent, Money
 from sinks.slack import blocks, wording
 from sinks.slack.blocks import Block
-from sinks.slack.markup import cut, escape, flat, link, mention, safe
+from sinks.slack.markup import cut, flat, link, mention, safe
 
 #: More would not fit into Slack's blocks with a readable line for each.
 MAX_EVENTS = 45
@@ -34,7 +34,7 @@ def render_digest(events: Sequence[Told]) -> Message:
     heading = f"Digest: {counts}"
     pings = _pings(events)
     found = [*blocks.header(heading), *blocks.section(pings)]
-    said = [" ".join(filter(None, (pings, escape(heading))))]
+    said = [" ".join(filter(None, (pings, safe(heading, 1000))))]
     for record, group in groups.items():
         title = _title(record, group)
         found += _block_lines(f"*{title}*", group, room=min(_BLOCK_BUDGET // len(events), _LINE))
@@ -61,7 +61,9 @@ def _line(event: FinancialEvent, style: Style, room: int) -> str:
     words = (wording.capital(wording.noun(event.record)), wording.number_of(event), wording.done(event))
     head = " ".join(filter(None, (safe(word, 30) for word in words)))
     amount = safe(wording.money(event.amount, style.locale), 40)
-    remarks = "; ".join(safe(remark, 80) for remark in (*style.notes[:2], *style.changes[:3]))
+    told = (wording.unusual(event, style.locale), *style.notes[:2])
+    told += tuple(wording.change(item, style.locale) for item in style.changes[:3])
+    remarks = "; ".join(safe(remark, 80) for remark in told if remark)
     party = safe(wording.party_of(event), max(room - len(head) - len(amount) - 4, 12))
     line = f"{head}: {', '.join(filter(None, (party, amount)))}".removesuffix(": ")
     spare = room - len(line) - 3

@@ -30,7 +30,7 @@ def render(event: FinancialEvent, style: Style) -> Message:
     found = [
         *blocks.header(wording.title(event)),
         *blocks.section(mention(style.mention)),
-        *blocks.section("\n".join(f"⚠️ {note}" for note in _notes(style))),
+        *blocks.section("\n".join(f"⚠️ {note}" for note in _notes(event, style))),
         *_changes(style),
         *blocks.fields(_fields(event, style.locale)),
         *_lines(event, style.locale),
@@ -44,12 +44,16 @@ def _text(event: FinancialEvent, style: Style) -> str:
     """What notifications and screen readers say: whole by itself."""
     said = wording.sentence(event, style.locale)
     if style.changes:
-        said = f"{said}; changed: {'; '.join(_first(style.changes, MAX_CHANGES))}"
-    return cut(" ".join(filter(None, (mention(style.mention), " — ".join((said, *_notes(style)))))), TEXT)
+        said = f"{said}; changed: {'; '.join(_differences(style))}"
+    return cut(" ".join(filter(None, (mention(style.mention), " — ".join((said, *_notes(event, style)))))), TEXT)
 
 
-def _notes(style: Style) -> list[str]:
-    return _first(style.notes, MAX_NOTES)
+def _notes(event: FinancialEvent, style: Style) -> list[str]:
+    return _first([note for note in (wording.unusual(event, style.locale), *style.notes) if note], MAX_NOTES)
+
+
+def _differences(style: Style) -> list[str]:
+    return _first([wording.change(item, style.locale) for item in style.changes], MAX_CHANGES)
 
 
 def _first(texts: Sequence[str], limit: int) -> list[str]:
@@ -58,7 +62,7 @@ def _first(texts: Sequence[str], limit: int) -> list[str]:
 
 
 def _changes(style: Style) -> list[Block]:
-    bullets = [f"• {change}" for change in _first(style.changes, MAX_CHANGES)]
+    bullets = [f"• {change}" for change in _differences(style)]
     return blocks.section("\n".join(["*Changed*", *bullets])) if bullets else []
 
 

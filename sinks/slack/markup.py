@@ -56,10 +56,15 @@ def safe_lines(text: str, limit: int) -> str:
     return cut(escape("\n".join(line for line in lines if line)), limit)
 
 
+def short(text: str, limit: int) -> str:
+    """Text on one line, cut and not yet escaped."""
+    line = flat(text)
+    return line if len(line) <= limit else f"{line[: limit - 1].rstrip()}…"
+
+
 def plain(text: str, limit: int) -> str:
     """Vendor text for a plain_text object, which Slack shows as it is: there angle brackets are drawn, not escaped."""
-    line = flat(text).translate(_DRAWN)
-    return line if len(line) <= limit else f"{line[: limit - 1].rstrip()}…"
+    return short(text, limit).translate(_DRAWN)
 
 
 def link(url: str, label: str, limit: int = 80) -> str:

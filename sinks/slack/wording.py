@@ -19,8 +19,9 @@ from babel.dates import format_date
 from babel.numbers import format_currency, format_decimal, list_currencies
 from django.template import Context, Engine, Template
 
+from connector.kernel.contracts import Change
 from connector.kernel.events import FinancialEvent, Money, Ref
-from sinks.slack.markup import cut, flat, safe
+from sinks.slack.markup import cut, flat, safe, short
 
 TEMPLATES = Path(__file__).parents[2] / "templates" / "slack"
 #: The longest sentence, so that notes and changes find room beside it.
@@ -60,7 +61,8 @@ _PAYABLE = ("bill", "invoice")
 
 
 def noun(record: str, *, count: int = 1) -> str:
-    one, many = NOUNS.get(record) or (record.replace("_", " "), f"{record.replace('_', ' ')} records")
+    words = record.replace("_", " ") or "record"
+    one, many = NOUNS.get(record) or (words, f"{words} records")
     return one if count == 1 else many
 
 
@@ -76,7 +78,7 @@ def done(event: FinancialEvent) -> str:
         return "paid"
     if event.operation == "deleted" and event.record in _LISTED and status != "deleted":
         return "made inactive"
-    return _DONE.get(event.type) or _DONE.get(event.operation) or event.operation.replace("_", " ")
+    return _DONE.get(event.type) or _DONE.get(event.operation) or event.operation.replace("_", " ") or "changed"
 
 
 def name_of(ref: Ref | None) -> str:
@@ -131,6 +133,29 @@ def money(value: Money | None, locale: str) -> str:
             return flat(re.sub(r"(?<=[^\W\d_])(?=\d)", " ", shown))  # CLDR wants a space in "CHF 5"
         bare = format_decimal(value.amount, format="#,##0.00", locale=_locale(locale))
     return flat(f"{code} {bare}")
+
+
+def change(item: Change, locale: str) -> str:
+    """One difference: "due date Dec 3, 2026 → Dec 10, 2026". Not escaped."""
+    before, after = (_value(value, locale) for value in (item.before, item.after))
+    if item.label.endswith((" added", " removed")):
+        return f"{item.label}: {after or before}"
+    return f"{item.label} {before or 'none'} → {after or 'none'}"
+
+
+def _value(value: str | Money | dt.date | None, locale: str) -> str:
+    if isinstance(value, Money):
+        return money(value, locale)
+    return day(value, locale) if isinstance(value, dt.date) else short(value or "", 70)
+
+
+def unusual(event: FinancialEvent, locale: str) -> str:
+    """Why the amount is marked, or nothing."""
+    found = event.unusual
+    if found is None:
+        return ""
+    usual = f"{money(found.low, locale)} to {money(found.high, locale)}"
+    return f"Unusual amount: the last {found.count} {noun(event.record, count=2)} of {party_of(event)} were {usual}"
 
 
 def quantity(value: Decimal, locale: str) -> str:

@@ -117,7 +117,7 @@ def _batch(ctx: Context, rows: Sequence[tuple[Entity, Any]], begin: dt.datetime)
 def _notice(ctx: Context, entity: Entity, record: Record, begin: dt.datetime) -> Notice:
     is_new = record.created_at is not None and record.created_at >= begin
     operation = "deleted" if record.is_gone else "created" if is_new else "updated"
-    token, at = record.version[0], record.updated_at
+    token, at = "gone" if record.is_gone else record.version[0], record.updated_at
     return Notice(
         account=ctx.account,
         record=entity.record,

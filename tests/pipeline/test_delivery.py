@@ -41,7 +41,9 @@ def test_a_connection_cut_after_accepting_is_settled_by_reading_back(world: Worl
     world.work()
     row.refresh_from_db()
     assert row.state == "delivered"
-    assert [post.text for post in world.slack.posts] == ["Bill B-1 created: Books by Bessie, $100.00, due Dec 3, 2026 (open)"]
+    assert [post.text for post in world.slack.posts] == [
+        "Bill B-1 created: Books by Bessie, $100.00, due Dec 3, 2026 (open)"
+    ]
     assert row.message is not None and row.message.ts == world.slack.posts[0].ts
     assert [attempt.outcome for attempt in row.message.attempts.order_by("id")] == ["doubt", "found"]
 
@@ -59,7 +61,12 @@ def test_a_connection_cut_before_anything_arrived_is_posted_again_after_two_look
     assert len(world.slack.posts) == 1
     assert world.slack.count("POST /api/conversations.history") == 2
     assert row.message is not None
-    assert [attempt.outcome for attempt in row.message.attempts.order_by("id")] == ["doubt", "absent", "absent", "delivered"]
+    assert [attempt.outcome for attempt in row.message.attempts.order_by("id")] == [
+        "doubt",
+        "absent",
+        "absent",
+        "delivered",
+    ]
 
 
 def test_a_doubt_that_cannot_be_read_parks_with_the_thing_to_fix_and_goes_on_once_mended(world: World) -> None:
@@ -266,3 +273,21 @@ def test_everything_that_happened_stands_in_a_chain_that_proves_itself(world: Wo
         cursor.execute("UPDATE connector_audithead SET number = number + 1")
     assert [finding.chain for finding in audit.verify()[1]] == ["acme"]
     assert InboxEvent.objects.get().state == "routed"
+
+
+def test_a_flood_of_one_refusal_stops_with_one_alert_instead_of_failing_everything(world: World) -> None:
+    from connector.models import Attempt
+
+    world.route()
+    rows = [send(world, f"B-{number}") for number in range(3)]
+    delivery.drain(rows[0].mailbox_id)
+    message = Message.objects.get()
+    for number in range(parking.FLOOD_OF - 1):
+        Attempt.objects.create(
+            message=message, number=number, started_at=clock.now(), outcome="failed", code="unknown_method"
+        )
+    world.slack.fail(POST, "answer", answer=world.slack.error("unknown_method"))
+    delivery.drain(rows[0].mailbox_id, is_armed=True)
+    states = list(Delivery.objects.order_by("event_id").values_list("state", "hold"))
+    assert states == [("delivered", ""), ("failed", ""), ("parked", "flood")]
+    assert InboxEvent.objects.filter(record="connection", operation="failed").count() == 1

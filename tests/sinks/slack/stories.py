@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from decimal import Decimal
 
-from connector.kernel.contracts import Style
-from connector.kernel.events import Fact, FinancialEvent, Line, Money, Ref, Settled
+from connector.kernel.contracts import Change, Style
+from connector.kernel.events import Fact, FinancialEvent, Line, Money, Ref, Settled, Unusual
 
 QBO = Style(organization="Acme Services LLC", source="QuickBooks Online")
 APP = "https://qbo.intuit.com/app"
@@ -66,6 +66,7 @@ BILL_UPDATED = FinancialEvent(
     balance=usd("200.00"),
     due=day(12, 10),
     status="partly paid",
+    unusual=Unusual(usd("85.5"), usd("115.5"), 8),
     occurred_at=AT,
 )
 INVOICE = FinancialEvent(
@@ -164,8 +165,8 @@ ACCOUNT = FinancialEvent(
 )
 
 
-def _gone(record: str, record_id: str, **more: str) -> FinancialEvent:
-    return FinancialEvent(record, "deleted", record_id, status="deleted", occurred_at=AT, **more)
+def _gone(record: str, record_id: str) -> FinancialEvent:
+    return FinancialEvent(record, "deleted", record_id, status="deleted", occurred_at=AT)
 
 
 #: Name of the golden file -> the event and its style.
@@ -177,8 +178,13 @@ STORIES: dict[str, tuple[FinancialEvent, Style]] = {
             organization="Acme Services LLC",
             source="QuickBooks Online",
             mention="<!here>",
-            notes=("Late: this happened 2 hours ago", "Unusual: 4 times what Books by Bessie usually bills"),
-            changes=("due date Dec 3, 2026 → Dec 10, 2026", "balance $1,240.50 → $200.00"),
+            notes=("Late: a newer state of this record was posted before.",),
+            changes=(
+                Change("due date", day(12, 3), day(12, 10)),
+                Change("balance", usd("1240.50"), usd("200")),
+                Change("memo", None, "for <Amy>"),
+                Change("line removed", "Job Materials, Pump, 240.50 USD", None),
+            ),
         ),
     ),
     "bill_paid": (

@@ -35,7 +35,7 @@ SENT: dict[str, Any] = {
     "parse": "none",
     "link_names": False,
 }
-POSTED = {"ok": True, "channel": "C1", "ts": "1795183200.000100"}
+POSTED: dict[str, Any] = {"ok": True, "channel": "C1", "ts": "1795183200.000100"}
 
 
 def sample(name: str) -> Any:

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from connector.kernel.contracts import Style
+from connector.kernel.contracts import Change, Style
 from connector.kernel.events import FinancialEvent, Money, Ref
 from tests.sinks.slack.stories import ACCOUNT, AT, BESSIE, BILL, INVOICE, QBO, usd
 from tests.sinks.slack.support import SLACK
@@ -20,7 +20,9 @@ GONE = FinancialEvent("bill", "deleted", "27", number="B-3", party=BESSIE, amoun
 
 
 def test_a_digest_names_every_event_with_totals_and_links() -> None:
-    noted = dataclasses.replace(QBO, mention="<!here>", notes=("Late: 2 hours",), changes=("amount $1 → $2",))
+    noted = dataclasses.replace(
+        QBO, mention="<!here>", notes=("Late: 2 hours",), changes=(Change("amount", "$1", "$2"),)
+    )
     told = [(BILL, QBO), (INVOICE, noted), (PAID, QBO), (EURO, QBO), (GONE, QBO), (ACCOUNT, QBO)]
     message = SLACK.render_digest(told)
     assert message.text == (
@@ -71,7 +73,7 @@ def test_a_full_digest_of_long_names_leaves_nobody_out() -> None:
                 link=f"https://qbo.intuit.com/app/bill?txnId={number}&deeplinkcompanyid=4620816365000000000",
                 occurred_at=AT,
             ),
-            Style(organization="Acme", source="QuickBooks Online", changes=("due date Dec 3 → Dec 9",)),
+            Style(organization="Acme", source="QuickBooks Online", changes=(Change("due date", "Dec 3", "Dec 9"),)),
         )
         for number in range(45)
     ]

@@ -289,5 +289,5 @@ def test_no_document_makes_it_raise(document: dict[str, Any]) -> None:
     assert len(found.notices) + len(found.signals) + (found.reply is not None) == 1
     if found.reply:
         found.reply.body.encode()
-    for said in (*found.notices, *found.signals):
-        said.account.encode()
+    for account in (*(notice.account for notice in found.notices), *(signal.account for signal in found.signals)):
+        account.encode()

@@ -8,11 +8,11 @@ import re
 from decimal import Decimal
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from connector.kernel.contracts import Message, Style
-from connector.kernel.events import OPERATIONS, RECORDS, Fact, FinancialEvent, Line, Money, Ref, Settled
+from connector.kernel.contracts import Change, Message, Style
+from connector.kernel.events import OPERATIONS, RECORDS, Fact, FinancialEvent, Line, Money, Ref, Settled, Unusual
 from tests.sinks.slack.support import SLACK
 
 HOSTILE = st.sampled_from(
@@ -71,6 +71,7 @@ EVENT = st.builds(
     departments=REFS,
     classes=REFS,
     accounts=REFS,
+    unusual=st.none() | st.builds(Unusual, MONEY.filter(bool), MONEY.filter(bool), st.integers(8, 50)),
     link=st.sampled_from(["https://a.example/?b=1&c=|<!channel>", "https://a.example/" + "&" * 900, "x"]) | TEXT,
     occurred_at=AT,
 )
@@ -81,7 +82,9 @@ STYLE = st.builds(
     locale=st.sampled_from(["en_US", "de_DE", "fr-FR", "ar", "", "xx_nowhere"]),
     mention=st.sampled_from(["", "<!here>", "<@U0AP00001> <!subteam^S1>"]) | st.text(max_size=300),
     notes=st.lists(TEXT, max_size=12).map(tuple),
-    changes=st.lists(TEXT, max_size=15).map(tuple),
+    changes=st.lists(
+        st.builds(Change, TEXT, st.none() | TEXT | st.dates() | MONEY, st.none() | TEXT | st.dates()), max_size=15
+    ).map(tuple),
 )
 #: The only markup that may stand in a message.
 MARKUP = re.compile(
@@ -89,7 +92,12 @@ MARKUP = re.compile(
     r"|<https?://[!-;=?-{}~]+\|[^<>|\n]*>|<!here>|<!channel>|<@[UW][A-Z0-9]+>|<!subteam\^S[A-Z0-9]+>"
 )
 ENTITY = re.compile(r"&(?:amp|lt|gt);")
-FEW = settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+FEW = settings(
+    max_examples=120,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
+)
 
 
 @FEW

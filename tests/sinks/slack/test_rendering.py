@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.kernel.contracts import Style
+from connector.kernel.contracts import Change, Style
 from connector.kernel.events import OPERATIONS, RECORDS, FinancialEvent, Line, Money, Ref
 from sinks.slack import wording
 from sinks.slack.markup import clean, cut, escape, instant, link, mention, plain, safe, safe_lines
@@ -109,6 +109,22 @@ def test_the_largest_amount_that_can_be_read_can_be_written() -> None:
 )
 def test_dates(day: dt.date | None, locale: str, expected: str) -> None:
     assert wording.day(day, locale) == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (Change("due date", dt.date(2026, 12, 3), dt.date(2026, 12, 10)), "due date 03.12.2026 → 10.12.2026"),
+        (Change("amount", usd("1"), usd("1240.5")), "amount 1,00 $ → 1.240,50 $"),
+        (Change("memo", None, "a\nb"), "memo none → a b"),
+        (Change("status", "open", None), "status open → none"),
+        (Change("line added", None, "Rent, 5 USD"), "line added: Rent, 5 USD"),
+        (Change("line removed", "Rent, 5 USD", None), "line removed: Rent, 5 USD"),
+        (Change("memo", "x" * 200, "y" * 200), f"memo {'x' * 69}… → {'y' * 69}…"),
+    ],
+)
+def test_changes(change: Change, expected: str) -> None:
+    assert wording.change(change, "de_DE") == expected
 
 
 def test_eleven_lines_say_one_more_line() -> None:

@@ -13,7 +13,7 @@ from connector.kernel.errors import Misconfigured, ParkTarget, Reject, Retry, Un
 from connector.kernel.standin import json_answer
 from tests.sinks.slack.support import NOW, POSTED, POSTING, SENT, SLACK, ScriptedSlack, context, no, sample
 
-JOINED = {"ok": True, "channel": {"id": "C1", "is_member": True}}
+JOINED: dict[str, Any] = {"ok": True, "channel": {"id": "C1", "is_member": True}}
 THREADED = dataclasses.replace(POSTING, thread="1795180000.000001")
 
 
@@ -21,10 +21,11 @@ def without(*names: str, **more: Any) -> dict[str, Any]:
     return {name: value for name, value in {**SENT, **more}.items() if name not in names}
 
 
-def refusal(*answers: Any, posting: Posting = POSTING, **script: Any) -> tuple[VendorError, list[tuple[str, Any]]]:
+def refusal(*answers: Any, join: Any = None) -> tuple[VendorError, list[tuple[str, Any]]]:
     """What the post raised, and what Slack was asked."""
-    with ScriptedSlack({"chat.postMessage": answers, **script}) as slack, pytest.raises(VendorError) as error:
-        SLACK.post(context(slack), posting)
+    script = {"chat.postMessage": answers, "conversations.join": [join]}
+    with ScriptedSlack(script) as slack, pytest.raises(VendorError) as error:
+        SLACK.post(context(slack), POSTING)
     return error.value, slack.asked()
 
 
@@ -116,7 +117,7 @@ def test_a_text_that_is_too_long_is_shortened_and_the_blocks_stay() -> None:
 
 
 def test_a_public_channel_is_joined_once_and_posted_to_again() -> None:
-    script = {"chat.postMessage": [no("not_in_channel"), POSTED], "conversations.join": [JOINED]}
+    script: dict[str, Any] = {"chat.postMessage": [no("not_in_channel"), POSTED], "conversations.join": [JOINED]}
     with ScriptedSlack(script) as slack:
         receipt = SLACK.post(context(slack), POSTING)
     assert receipt == Receipt(POSTED["ts"], "C1", warnings=("joined: not_in_channel",))
@@ -128,14 +129,14 @@ def test_a_public_channel_is_joined_once_and_posted_to_again() -> None:
 
 
 def test_joining_that_does_not_help_is_not_repeated() -> None:
-    error, asked = refusal(no("not_in_channel"), **{"conversations.join": [JOINED]})
+    error, asked = refusal(no("not_in_channel"), join=JOINED)
     assert (type(error), error.code) == (ParkTarget, "not_in_channel")
     assert [method for method, _ in asked] == ["chat.postMessage", "conversations.join", "chat.postMessage"]
 
 
 @pytest.mark.parametrize("code", ["missing_scope", "method_not_supported_for_channel_type", "is_archived"])
 def test_a_channel_that_cannot_be_joined_parks_with_the_way_in(code: str) -> None:
-    error, asked = refusal(no("not_in_channel"), **{"conversations.join": [no(code)]})
+    error, asked = refusal(no("not_in_channel"), join=no(code))
     assert (type(error), error.code) == (ParkTarget, "not_in_channel")
     assert error.text == (
         f"The app is not in the channel and could not join it ({code}): invite it with /invite in that channel"
@@ -152,7 +153,7 @@ def test_a_vanished_thread_is_left(code: str) -> None:
 
 
 def test_several_troubles_are_mended_one_after_the_other() -> None:
-    script = {
+    script: dict[str, Any] = {
         "chat.postMessage": [no("not_in_channel"), no("thread_not_found"), no("invalid_blocks"), POSTED],
         "conversations.join": [JOINED],
     }

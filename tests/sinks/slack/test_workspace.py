@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -14,8 +15,9 @@ ALL = "chat:write,chat:write.public,channels:read,groups:read,channels:join,chan
 
 
 def ping(scopes: str | None, account: str = "T0G9PQBBK") -> str:
-    headers = {} if scopes is None else {"X_OAuth_Scopes": scopes}
-    with ScriptedSlack({"auth.test": [json_answer(sample("auth_test_ok.json"), **headers)]}) as slack:
+    headers = {} if scopes is None else {"X-OAuth-Scopes": scopes}
+    answer = dataclasses.replace(json_answer(sample("auth_test_ok.json")), headers=headers)
+    with ScriptedSlack({"auth.test": [answer]}) as slack:
         return SLACK.check(context(slack, account=account))
 
 

@@ -103,7 +103,7 @@ def test_all_lists_wanted_are_one_call(api: Api) -> None:
         f"POST batch select * from Account {whole} | select * from Department {whole} | select * from Class {whole}"
         f" | select * from Item {whole}"
         " | select * from Vendor where Id in ('30') and Active in (true, false) maxresults 1000"
-        " | select * from Customer where Id in ('62') and Active in (true, false) maxresults 1000"
+        " | select * from Customer where Id in ('62') and Active in (true, false) maxresults 1000",
     ]
 
 

@@ -48,7 +48,7 @@ def change(record: str, word: str, record_id: str, operation: str, token: int, t
         record_id=record_id,
         operation=operation,
         occurred_at=dt.datetime.fromisoformat(time),
-        delivery_key=f"cdc:{word}|{record_id}|{token}|{time}",
+        delivery_key=f"cdc:{word}|{record_id}|{'gone' if operation == 'deleted' else token}|{time}",
         change_key=f"{word}|{record_id}|{operation}|{time}",
     )
 
@@ -137,7 +137,7 @@ def test_a_full_answer_is_asked_for_again_by_entity_and_a_full_entity_page_by_pa
     api.on("startposition 951 ", {"QueryResponse": {"Vendor": [row(n) for n in range(950, 1200)]}})
     batches = poll(api)
     where = f"where MetaData.LastUpdatedTime >= '{since}' and Active in (true, false)"
-    query = f"GET query query=select * from Vendor {where} orderby MetaData.LastUpdatedTime"
+    query = f"GET query query=select * from Vendor {where} order by MetaData.LastUpdatedTime"
     assert api.asked() == [
         asked_cdc(),
         *(asked_cdc(entities=name) for name in ("Bill", "BillPayment", "Invoice", "Payment", "JournalEntry", "Vendor")),

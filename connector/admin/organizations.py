@@ -1,0 +1,69 @@
+"""Organizations: whose books they are, in which time zone and language, and what can be connected."""
+
+from __future__ import annotations
+
+import zoneinfo
+from typing import Any
+
+from babel import Locale, UnknownLocaleError
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+
+from connector import oauth_views
+from connector.admin.base import Page
+from connector.models import Organization
+
+
+class OrganizationForm(forms.ModelForm):  # type: ignore[type-arg]
+    timezone = forms.ChoiceField(
+        label="Time zone",
+        help_text="For dates in messages and for schedules.",
+        initial="UTC",
+    )
+    locale = forms.CharField(
+        label="Language and country",
+        help_text="How amounts and dates are written, for example en_US or de_DE.",
+        initial="en_US",
+        max_length=20,
+    )
+
+    class Meta:
+        model = Organization
+        fields = ("name", "slug", "timezone", "locale")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        zones = sorted(zoneinfo.available_timezones())
+        if "timezone" in self.fields:
+            self.fields["timezone"].choices = [(zone, zone) for zone in zones]  # type: ignore[attr-defined]
+
+    def clean_locale(self) -> str:
+        """A locale that amounts can be written in."""
+        value: str = self.cleaned_data["locale"]
+        try:
+            return str(Locale.parse(value))
+        except (ValueError, UnknownLocaleError):
+            raise forms.ValidationError("There is no such language and country; write it like en_US.") from None
+
+
+@admin.register(Organization)
+class OrganizationPage(Page):
+    form = OrganizationForm
+    list_display = ("name", "slug", "timezone", "locale")
+    search_fields = ("slug", "name")
+    prepopulated_fields = {"slug": ("name",)}
+    change_form_template = "admin/organization_form.html"
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        # The audit chain bears the slug's name.
+        return ("slug",) if obj else ()
+
+    def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> dict[str, Any]:
+        return {} if obj else super().get_prepopulated_fields(request, obj)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: Any = None, **kwargs: Any
+    ) -> HttpResponse:
+        context["buttons"] = oauth_views.buttons(obj) if obj else []
+        return super().render_change_form(request, context, *args, obj=obj, **kwargs)

@@ -1,0 +1,137 @@
+"""The form of a route: patterns and conditions in inputs of their own, validated as the configuration file is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+
+from connector import registry
+from connector.admin.base import system_named
+from connector.admin.connection_form import Lines, merged_settings, setting_input, setting_name
+from connector.kernel.contracts import Sink
+from connector.models import Connection, Route
+from connector.pipeline import conditions
+
+_AMOUNTS = {
+    "min_amount": ("At least", "Including this amount. Refunds count by their absolute value."),
+    "max_amount": ("At most", "Including this amount."),
+    "above_amount": ("More than", 'Without this amount: "invoices over 5000" is 5000 here.'),
+}
+_LISTS = {
+    "parties": ("Parties", "Vendors or customers"),
+    "accounts": ("Accounts", "Accounts"),
+    "departments": ("Departments", "Departments"),
+    "classes": ("Classes", "Classes"),
+    "statuses": ("Statuses", "Statuses"),
+}
+
+
+def sinks_with_settings() -> list[Sink]:
+    """The destinations whose routes have settings of their own."""
+    return [found for name in registry.sink_names() if (found := registry.sink(name)).route_fields]
+
+
+def condition_inputs() -> dict[str, forms.Field]:
+    """One input for each condition, named as in the configuration file."""
+    inputs: dict[str, forms.Field] = {
+        name: forms.CharField(label=label, help_text=text, required=False, max_length=30)
+        for name, (label, text) in _AMOUNTS.items()
+    }
+    inputs["currency"] = forms.CharField(
+        label="Currency", required=False, max_length=3, help_text="Three letters; empty: whatever the record's own is."
+    )
+    for name, (label, what) in _LISTS.items():
+        text = f"{what} by ID or by the name shown, one a line; empty: all."
+        inputs[name] = Lines(label=label, help_text=text, required=False)
+    inputs["exclude_internal"] = forms.BooleanField(label="Leave out internal records", required=False)
+    return inputs
+
+
+class RouteForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A route. `form_class` adds the inputs of its conditions and of its destination's settings."""
+
+    events = Lines(
+        label="Events",
+        help_text="One pattern a line: bill.created, bill.*, *.deleted, or * for all.",
+    )
+
+    class Meta:
+        model = Route
+        fields = (
+            "name", "source", "sink", "target", "events", "thread_updates", "mention", "digest_after", "is_active",
+        )  # fmt: skip
+        labels = {"source": "From", "sink": "To", "target": "Channel"}
+        help_texts = {
+            "target": "The channel's ID, for example C0AP00001. Empty where the destination has no channels.",
+            "thread_updates": "Later changes of a record go into the thread of its first message.",
+            "mention": "Who is called in every message: <!here>, <!channel>, <@U…> or <!subteam^S…>.",
+            "digest_after": "So many waiting messages are folded into a digest; 0: never.",
+            "is_active": "Off: nothing new is told by this route.",
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance._state.adding:
+            return
+        self.initial["events"] = list(self.instance.events)
+        known = self.instance.conditions or {}
+        self.initial |= {name: known[name] for name in conditions.KEYS if name in known}
+
+    def _get_validation_exclusions(self) -> set[str]:
+        # The organization is that of the source; the uniqueness of the name needs it.
+        return super()._get_validation_exclusions() - {"organization"}
+
+    def clean_events(self) -> list[str]:
+        """Patterns that can match something."""
+        patterns: list[str] = self.cleaned_data["events"]
+        mistakes = [text for text in map(conditions.bad_pattern, patterns) if text]
+        if mistakes:
+            raise forms.ValidationError(mistakes)
+        return patterns
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        for key, text in conditions.problems(self.where()):
+            self.add_error(key, text)
+        source, sink = cleaned.get("source"), cleaned.get("sink")
+        if source is not None:
+            self.instance.organization = source.organization
+        if source is not None and sink is not None and source.organization_id != sink.organization_id:
+            self.add_error("sink", "This connection belongs to another organization than the source.")
+        if sink is not None:
+            self._check_sink(sink, cleaned)
+        return cleaned
+
+    def _check_sink(self, sink: Connection, cleaned: dict[str, Any]) -> None:
+        system = registry.sink(sink.system)
+        # Only where messages are paced are there channels.
+        if system.is_paced and not cleaned.get("target"):
+            self.add_error("target", f"Say which {system.label} channel.")
+        for field in system.route_fields:
+            name = setting_name(field, system.name)
+            if field.is_required and name in self.fields and not cleaned.get(name):
+                self.add_error(name, "This field is required.")
+
+    def where(self) -> dict[str, Any]:
+        """The conditions as in the configuration file, those that restrict nothing included."""
+        return {name: self.cleaned_data[name] for name in conditions.KEYS if name in self.cleaned_data}
+
+    def save(self, commit: bool = True) -> Any:
+        self.instance.conditions = conditions.normal(self.where()) or None
+        system = registry.sink(self.instance.sink.system)
+        self.instance.settings = merged_settings(
+            system.route_fields, self.cleaned_data, self.instance.settings, system.name
+        )
+        return super().save(commit)
+
+
+def form_class(route: Route | None) -> type[RouteForm]:
+    """The form with an input for each condition, and for the settings of each destination that has any."""
+    inputs: dict[str, Any] = dict(condition_inputs())
+    for sink in sinks_with_settings():
+        is_own = route is not None and system_named(route.sink.system) is sink
+        known = route.settings if route is not None and is_own else {}
+        for field in sink.route_fields:
+            inputs[setting_name(field, sink.name)] = setting_input(field, known.get(field.name, field.default))
+    return type("RouteForm", (RouteForm,), inputs)
