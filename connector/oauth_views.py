@@ -94,8 +94,7 @@ def callback(request: HttpRequest, system: str) -> HttpResponse:
     try:
         found = _system(system)
         if request.method == "POST":
-            row, grant, account = _choice(request, found)
-            return _connected(request, found, row, grant, account)
+            return _connected(request, found, *_choice(request, found))
         row = _take(request, found)
         again = start_url(found, row.organization, row.connection)
         grant = _exchange(request, found, row, again)
@@ -224,8 +223,8 @@ def _only_account(system: System, row: OAuthState, grant: Grant, again: str) -> 
             if account.id == expected:
                 return account
         raise Problem(
-            f"{row.connection.slug} belongs to the {system.label} account {expected}, but another account was chosen "
-            f"there. Nothing was changed: try again and choose {expected}.",
+            f"The connection {row.connection.slug} belongs to the {system.label} account {expected}, but another one "
+            f"was chosen there. Nothing was changed: try again and choose {expected}.",
             again=again,
         )
     if not grant.accounts:
@@ -264,7 +263,7 @@ def _choice(request: HttpRequest, system: System) -> tuple[OAuthState, Grant, Ac
 
 def _connected(request: HttpRequest, system: System, row: OAuthState, grant: Grant, account: Account) -> HttpResponse:
     connection = connect(system, row.organization, grant, account, actor=row.actor)
-    messages.success(request, f"{connection.slug} is connected to {system.label}.")
+    messages.success(request, f"Connected to {system.label} as {connection.slug}.")
     return redirect("admin:connector_connection_change", connection.pk)
 
 
@@ -279,7 +278,7 @@ def connect(system: System, organization: Organization, grant: Grant, account: A
         held = credentials.opened(connection.credential).values
         brought = dataclasses.replace(grant.secrets, values={**held, **grant.secrets.values})
         credentials.store(connection, brought, owner=grant.owner, actor=actor, action="connection.authorized")
-        shared = Connection.objects.filter(credential_id=connection.credential_id)
+        shared = Connection.objects.filter(credential=connection.credential)
         for each in shared.select_related("organization"):
             connections.mend(each, "Authorized")
         hints.run("check_connection", str(connection.pk))

@@ -33,29 +33,63 @@ class Impossible(Exception):
     """No PostgreSQL can run here; the text says why."""
 
 
-@contextlib.contextmanager
-def server() -> Iterator[str]:
-    """A server for the length of the block; yields its DATABASE_URL. Raises `Impossible`."""
-    folder = Path(tempfile.mkdtemp(prefix="mlc-pg-"))
-    try:
-        binaries, account = _binaries(folder)
+class Server:
+    """A server in a folder of its own. Make, start, restart and stop it in the thread that outlives it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.url = f"postgres://postgres@/postgres?host={quote(str(folder))}"
+        self._folder = folder
+        binaries, self._account = _binaries(folder)
         _run(
             [binaries / "initdb", "-D", folder / "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"],
-            account,
+            self._account,
         )
         options = [part for setting in SETTINGS for part in ("-c", setting)]
-        command = [binaries / "postgres", "-D", folder / "data", "-k", folder, "-h", "", *options]
-        bind = die_with(os.getpid())
+        self._command = [binaries / "postgres", "-D", folder / "data", "-k", folder, "-h", "", *options]
+        self._running: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
         # A session of its own: Ctrl-C must reach the tests, which still need the server while they end.
-        postgres = subprocess.Popen(command, start_new_session=True, preexec_fn=bind, **account)  # noqa: PLW1509 (no threads)
+        self._running = subprocess.Popen(
+            self._command,
+            start_new_session=True,
+            preexec_fn=die_with(os.getpid()),  # noqa: PLW1509 (no threads at the first start)
+            **self._account,
+        )
+        _wait_for(self._running, self._folder)
+
+    def restart(self) -> None:
+        """Ends every connection and transaction at once, as a crash does, and starts again."""
+        assert self._running
+        self._running.send_signal(signal.SIGQUIT)
+        self._running.wait(10)
+        self.start()
+
+    def stop(self) -> None:
+        if self._running:
+            _end(self._running)
+
+
+@contextlib.contextmanager
+def running() -> Iterator[Server]:
+    """A server for the length of the block. Raises `Impossible`."""
+    folder = Path(tempfile.mkdtemp(prefix="mlc-pg-"))
+    try:
+        found = Server(folder)
         try:
-            url = f"postgres://postgres@/postgres?host={quote(str(folder))}"
-            _wait_for(postgres, folder)
-            yield url
+            found.start()
+            yield found
         finally:
-            _end(postgres)
+            found.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def server() -> Iterator[str]:
+    """The same; yields its DATABASE_URL."""
+    with running() as found:
+        yield found.url
 
 
 def _binaries(folder: Path) -> tuple[Path, dict[str, Any]]:

@@ -23,7 +23,7 @@ import yaml
 
 from sinks.slack.standin import SlackStandIn
 from sources.quickbooks_online.standin import IntuitStandIn
-from tests.conftest import environment, new_intuit, new_slack
+from tests.standins import environment, new_intuit, new_slack
 
 ROOT = Path(__file__).resolve().parent.parent
 REALM = "9130350000000001"
@@ -48,9 +48,9 @@ def wait_for(condition: Callable[[], Any], seconds: float = 30.0, *, what: str =
 class Stack:
     """One installation with its stand-ins. `env` adds to or changes its environment."""
 
-    def __init__(self, **env: str) -> None:
+    def __init__(self, *, slack: SlackStandIn | None = None, **env: str) -> None:
         self.intuit: IntuitStandIn = new_intuit()
-        self.slack: SlackStandIn = new_slack()
+        self.slack: SlackStandIn = slack or new_slack()
         self.intuit.start()
         self.slack.start()
         self.var = Path(tempfile.mkdtemp(prefix="mlc-stack-"))
@@ -89,6 +89,12 @@ class Stack:
     # --- running it --------------------------------------------------------------------------------------------------
 
     def start(self, seconds: float = 60.0) -> Stack:
+        self.spawn()
+        wait_for(self.is_ready, seconds, what=f"readiness ({self.log})")
+        return self
+
+    def spawn(self) -> None:
+        """Starts it, and does not wait until it works."""
         with self.log.open("ab") as log:
             self.up = subprocess.Popen(
                 [sys.executable, "manage.py", "up", "--port", str(self.port)],
@@ -98,8 +104,6 @@ class Stack:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        wait_for(self.is_ready, seconds, what=f"readiness ({self.log})")
-        return self
 
     def is_ready(self) -> bool:
         try:
@@ -131,7 +135,8 @@ class Stack:
                 command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             except OSError:
                 continue
-            if f"VAR_DIR={self.var}".encode() in environ and word in command:
+            is_ours = f"VAR_DIR={self.var}".encode() in environ or str(self.var) in command
+            if is_ours and word in command:
                 found.append(int(entry.name))
         return sorted(found)
 

@@ -59,7 +59,7 @@ organizations:
         to: acme-slack
         channel: C0AP00001
         events: [bill.created, bill.updated]
-        where: {min_amount: 100.00, max_amount: "", currency: usd, parties: [], accounts: [080], exclude_internal: true}
+        where: {min_amount: 100.00, max_amount: "", currency: usd, parties: "", accounts: [080], exclude_internal: true}
         thread_updates: true
         mention: <!here>
         digest_after: 30
@@ -253,8 +253,9 @@ def test_every_mistake_is_said_at_once_with_its_line(files: Files) -> None:
     ("content", "line", "text"),
     [
         (b"version: 1\norganizations: [\n", 3, "not YAML: while parsing a flow node"),
-        (b"version: 1\nversion: &a 2\n", 2, "anchors and aliases are not used here: write it out"),
-        (b"a: 1\nb: [*x, *x]\n", 2, "anchors and aliases are not used here: write it out"),
+        (b"a: 1\nb: [*x, *x]\n", 2, "found undefined alias 'x'"),
+        (b"a: &x []\nb: [" + b"*x , " * 1001 + b"]", 2, "more than 1000 aliases: write it out"),
+        (b"organizations: &x\n- slug: a\n  routes: *x\n", 1, "version is missing"),
         (b"a: 1\nb: " + b"[" * 50, 2, "more than 20 levels of nesting"),
         (b"version: 1\n\nname: caf\xe9\n", 3, "this is not UTF-8 text"),
         (b"version: 1\nname: a\x07b\n", 2, "there is a character that cannot stand in YAML"),
@@ -270,6 +271,14 @@ def test_what_is_not_a_configuration_is_refused_with_a_line(db: None, content: b
         configuration.check(content)
     mistake = refused.value.mistakes[0]
     assert (mistake.line, mistake.text[: len(text)]) == (line, text)
+
+
+def test_an_alias_stands_for_what_it_names(files: Files) -> None:
+    aliased = EXAMPLE.replace("events: [bill.created, bill.updated]", "events: &told [bill.created, bill.updated]")
+    files.apply(
+        f"{aliased}      - {{name: More, from: acme-books, to: acme-slack, channel: C0OPS0001, events: *told}}\n"
+    )
+    assert Route.objects.get(name="More").events == ["bill.created", "bill.updated"]
 
 
 def test_bad_usage_exits_2(files: Files) -> None:

@@ -52,7 +52,9 @@ def legacy(*realms: dict[str, Any]) -> bytes:
     return json.dumps({"eventNotifications": list(realms)}).encode()
 
 
-@pytest.mark.parametrize("sample", sorted(path.name for path in SAMPLES.glob("*.json") if path.name.startswith(("legacy_", "cloudevents_"))))
+@pytest.mark.parametrize(
+    "sample", sorted(path.name for path in SAMPLES.glob("*.json") if path.name.startswith(("legacy_", "cloudevents_")))
+)
 def test_every_sample_is_stored_under_both_verifier_tokens_once(sample: str, books: Connection) -> None:
     body = (SAMPLES / sample).read_bytes()
     vectors = json.loads((SAMPLES / "signature_vectors.json").read_text())["vectors"]
@@ -263,3 +265,29 @@ def test_an_unknown_slack_event_is_ignored_with_its_reason(chat: Connection) -> 
     assert event.state == "ignored" and "star_added" in event.reason
     assert slack_raw(b"{not json").status_code == 200
     assert slack_raw(b"\xff").status_code == 401
+
+
+def test_a_workspaces_own_secret_speaks_for_that_workspace_only(chat: Connection) -> None:
+    from connector.kernel.contracts import Secrets
+    from connector.pipeline import credentials
+
+    other = Organization.objects.create(slug="other", name="Other")
+    theirs = Connection.objects.create(
+        organization=other, slug="other-slack", system="slack", account="T0OTHER", state="ok"
+    )
+    secrets = Secrets({"bot_token": "xoxb-fake", "signing_secret": "fake-own-secret"})
+    credentials.store(theirs, secrets, actor="test", action="credential.stored")
+    for connection in (chat, theirs):
+        Mailbox.objects.create(connection=connection, target="C0AP00001")
+    gone = {"type": "channel_archive", "channel": "C0AP00001"}
+    assert slack_post(gone, secret="fake-own-secret").status_code == 200
+    assert not Mailbox.objects.exclude(hold="").exists()
+    outer = {
+        "type": "event_callback",
+        "team_id": "T0OTHER",
+        "event_id": "Ev9",
+        "event_time": int(time.time()),
+        "event": gone,
+    }
+    assert slack_raw(json.dumps(outer).encode(), secret="fake-own-secret").status_code == 200
+    assert Mailbox.objects.exclude(hold="").get().connection == theirs

@@ -55,7 +55,9 @@ def build(books: dict[str, str] | None = None, slack: dict[str, str] | None = No
     told, large, broken = (_bill(source, number) for number in ("1001", "1002", "1003"))
     _post(told)
     _park(large)
-    InboxEvent.objects.filter(pk=broken.pk).update(state=EventState.FAILED, reason="the record cannot be read: TotalAmt")
+    InboxEvent.objects.filter(pk=broken.pk).update(
+        state=EventState.FAILED, reason="the record cannot be read: TotalAmt"
+    )
     unmatched = Notice(account="1", record="bill", record_id="9", operation="created", delivery_key="stranger")
     intake.record("quickbooks_online", [unmatched])
     return organization

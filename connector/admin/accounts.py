@@ -25,7 +25,7 @@ class DevicePage(ReadOnlyPage):
         return admin.ModelAdmin.has_delete_permission(self, request, obj)
 
 
-class SchedulePage(PeriodicTaskAdmin):
+class SchedulePage(PeriodicTaskAdmin):  # type: ignore[misc]
     """The package's page without its inline script, which our content policy would stop."""
 
     change_form_template = None

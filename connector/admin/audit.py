@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
 from django.contrib import admin
@@ -12,6 +11,7 @@ from django.utils.safestring import SafeString
 
 from connector.access import visible_to
 from connector.admin.base import ReadOnlyPage, link_to
+from connector.admin.inbox import key_in
 from connector.models import AuditEntry, Delivery, InboxEvent, Organization
 from connector.pipeline import search
 
@@ -42,11 +42,11 @@ class AuditEntryPage(ReadOnlyPage):
 
     @admin.display(description="Event")
     def event_link(self, row: AuditEntry) -> SafeString | str:
-        return link_to(InboxEvent(pk=uuid.UUID(row.event)), row.event[:8]) if row.event else "-"
+        return link_to(InboxEvent(pk=key), row.event[:8]) if (key := key_in(row.event)) else "-"
 
     @admin.display(description="Delivery")
     def delivery_link(self, row: AuditEntry) -> SafeString | str:
-        return link_to(Delivery(pk=uuid.UUID(row.delivery)), row.delivery) if row.delivery else "-"
+        return link_to(Delivery(pk=key), row.delivery) if (key := key_in(row.delivery)) else "-"
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

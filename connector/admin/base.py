@@ -85,7 +85,7 @@ def organization_of(row: Model) -> Organization | None:
 class VisibleFilter(RelatedFilter):
     """Filters by a related row, offering only what the person may see."""
 
-    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[Any]:
         rows = visible_to(request.user, field.remote_field.model)
         return [(row.pk, getattr(row, "name", None) or str(row)) for row in rows[:500]]
 
@@ -95,7 +95,30 @@ class Page(ModelAdmin):
 
     list_per_page = 50
     show_full_result_count = False
+    change_form_template = "admin/row_form.html"
     operations: tuple[tuple[str, str], ...] = ()
+
+    def title_of(self, row: Any) -> str:
+        """What the row's page is headed with; the row's own text is its ID."""
+        return str(row)
+
+    def about(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        """What the row's page shows besides Django's own; `row` is None while it is being added."""
+        return {}
+
+    def render_change_form(  # noqa: PLR0917 - Django's own signature
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Any = None,
+    ) -> HttpResponse:
+        if obj is not None:
+            context["subtitle"] = self.title_of(obj)
+        context.update(self.about(request, obj))
+        return super().render_change_form(request, context, add, change, form_url, obj)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return visible_to(request.user, super().get_queryset(request))
@@ -156,8 +179,6 @@ class Page(ModelAdmin):
 
 class ReadOnlyPage(Page):
     """For what the pipeline writes: shown, never edited."""
-
-    actions_on_bottom = False
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

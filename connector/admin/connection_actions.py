@@ -20,7 +20,7 @@ def store_given(connection: Connection, given: Mapping[str, str], *, actor: str)
     # When a typed token ends is not known: the vendor's refusal will tell.
     secrets = Secrets({**held, **given})
     credentials.store(connection, secrets, actor=actor, action="credential.stored")
-    sharing_one = Connection.objects.filter(credential_id=connection.credential_id)
+    sharing_one = Connection.objects.filter(credential=connection.credential)
     sharing_one.exclude(state=ConnectionState.OK).update(state=ConnectionState.UNKNOWN, checked_at=None)
     hints.run("check_connection", str(connection.pk))
 
@@ -62,7 +62,7 @@ def disconnect(connection: Connection, *, actor: str) -> str:
         audit.append(connection.organization, entry)
         refusal = Reauthorize(f"disconnected by {actor}: connect again to go on", code="disconnected")
         connections.set_state(connection, ConnectionState.NEEDS_REAUTHORIZATION, refusal)
-    return f"{connection.slug} is disconnected. {said}".strip()
+    return f"Disconnected {connection.slug}. {said}".strip()
 
 
 def _revoke(connection: Connection) -> str:

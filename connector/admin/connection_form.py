@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django import forms
+from django.utils.html import escape
 
 from connector.kernel.contracts import Field, System
 from connector.models import Connection
@@ -22,14 +23,24 @@ def setting_name(field: Field, prefix: str = "setting") -> str:
 
 def setting_input(field: Field, value: Any, *, is_required: bool = False) -> forms.Field:
     """An input for one setting, of the kind of its default."""
-    common: dict[str, Any] = {"label": field.label, "help_text": field.help, "initial": value, "required": is_required}
-    if field.choices:
-        return forms.ChoiceField(choices=[(choice, choice) for choice in field.choices], **common)
+    common: dict[str, Any] = {
+        "label": field.label,
+        "help_text": escape(field.help),
+        "initial": value,
+        "required": is_required,
+    }
+    is_list = isinstance(field.default, list | tuple)
+    choices = [(choice, choice) for choice in field.choices]
+    if choices and is_list:
+        return forms.MultipleChoiceField(choices=choices, widget=forms.CheckboxSelectMultiple, **common)
+    if choices:
+        none = [] if field.default in field.choices else [(field.default, "-")]
+        return forms.ChoiceField(choices=[*none, *choices], **common)
     if isinstance(field.default, bool):
         return forms.BooleanField(**common | {"required": False})
     if isinstance(field.default, int):
         return forms.IntegerField(**common)
-    if isinstance(field.default, list | tuple):
+    if is_list:
         return Lines(**common)
     return forms.CharField(widget=forms.TextInput(attrs=_WIDE), **common)
 
@@ -95,9 +106,14 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
         if self.instance._state.adding:
             self.instance.system = self.system.name
 
-    def _get_validation_exclusions(self) -> set[str]:
-        # The system is not an input, yet the uniqueness of the account needs it.
-        return super()._get_validation_exclusions() - {"system"}
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        organization, account = cleaned.get("organization"), cleaned.get("account")
+        if organization and account:
+            same = Connection.objects.filter(organization=organization, system=self.system.name, account=account)
+            if known := same.exclude(pk=self.instance.pk).first():
+                self.add_error("account", f"This account is connected already: {known.slug}.")
+        return cleaned
 
     def given_secrets(self) -> dict[str, str]:
         """The credentials that were filled in; an empty input keeps what is stored."""
@@ -127,14 +143,14 @@ def form_for(system: System, connection: Connection | None) -> type[ConnectionFo
 def _secret_input(field: Field, *, is_stored: bool, is_lenient: bool) -> forms.Field:
     """A write-only input. Where OAuth can bring the credential, it may be missing for now."""
     attributes = {
-        "placeholder": "stored – leave empty to keep" if is_stored else "not set",
+        "placeholder": "stored \N{EN DASH} leave empty to keep" if is_stored else "not set",
         "autocomplete": "new-password" if field.is_secret else "off",
         **_WIDE,
     }
     kind = forms.PasswordInput if field.is_secret else forms.TextInput
     return forms.CharField(
         label=field.label,
-        help_text=field.help,
+        help_text=escape(field.help),
         required=field.is_required and not is_stored and not is_lenient,
         widget=kind(attrs=attributes),
     )

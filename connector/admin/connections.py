@@ -109,13 +109,14 @@ class ConnectionPage(Page):
         identity = ("organization", "system_label", "slug", "account") if obj else ("organization", "slug", "account")
         sections: list[Any] = [(None, {"fields": (*identity, "is_active")})]
         system = self._system(request, obj)
-        if system is None or not self.has_change_permission(request, obj):
+        is_allowed = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
+        if system is None or not is_allowed:
             return sections
         secret = [field.name for field in system.credential_fields]
         if secret:
             text = "Stored encrypted and never shown again. An empty field keeps what is stored."
             sections.append(("Credentials", {"fields": secret, "description": text}))
-        declared = form_for(system, obj).declared_fields  # type: ignore[attr-defined]
+        declared = form_for(system, obj).declared_fields
         names = [setting_name(field) for field in system.settings_fields if setting_name(field) in declared]
         if names:
             sections.append(("Settings", {"fields": names}))
@@ -137,15 +138,11 @@ class ConnectionPage(Page):
             organizations=[{"row": row, "buttons": buttons(row)} for row in organizations],
         )
 
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: Any = None, **kwargs: Any
-    ) -> HttpResponse:
-        if obj is not None:
-            context["panel"] = self._panel(obj)
-        else:
-            system = self._system(request, None)
-            context["title"] = f"Add {system.label} connection" if system else context["title"]
-        return super().render_change_form(request, context, *args, obj=obj, **kwargs)
+    def about(self, request: HttpRequest, row: Connection | None) -> dict[str, Any]:
+        if row is not None:
+            return {"panel": self._panel(row)}
+        system = self._system(request, None)
+        return {"title": f"Add {system.label} connection"} if system else {}
 
     def _panel(self, row: Connection) -> dict[str, Any]:
         """What is known of the connection, above its form."""
@@ -187,7 +184,7 @@ class ConnectionPage(Page):
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         is_good, text = connection_actions.ping(row, actor=request.user.get_username())
-        messages.add_message(request, messages.SUCCESS if is_good else messages.ERROR, f"{row.slug}: {text}")
+        messages.add_message(request, messages.SUCCESS if is_good else messages.ERROR, f"Ping of {row.slug}: {text}")
         if request.POST.get("back") == "overview":
             return redirect("admin:index")
         return redirect("admin:connector_connection_change", row.pk)

@@ -28,7 +28,11 @@ class MailboxPage(ReadOnlyPage):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         waiting = Count("deliveries", filter=Q(deliveries__state__in=_QUEUED))
-        return super().get_queryset(request).annotate(waiting_count=waiting)
+        rows: QuerySet[Any] = super().get_queryset(request).annotate(waiting_count=waiting)
+        return rows
+
+    def title_of(self, row: Mailbox) -> str:
+        return row.title or row.target or str(row)
 
     @admin.display(description="State")
     def state_badge(self, row: Mailbox) -> SafeString:
@@ -66,6 +70,9 @@ class DeliveryPage(ReadOnlyPage):
         "event_link", "route_name", "mailbox_target", "state_badge", "hold", "reason", "message_link", "attempts",
         "created_at", "next_attempt_at", "delivered_at", "replayed_by",
     )  # fmt: skip
+
+    def title_of(self, row: Delivery) -> str:
+        return f"{self.event_type(row)} by {row.route.name}"
 
     @admin.display(description="Event")
     def event_type(self, row: Delivery) -> str:
@@ -145,13 +152,14 @@ class MessagePage(ReadOnlyPage):
     def text(self, row: Message) -> str:
         return str((row.content or {}).get("text", ""))
 
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: Any = None, **kwargs: Any
-    ) -> HttpResponse:
-        if obj is not None and obj.content:
-            told = InboxEvent.objects.filter(deliveries__message=obj).select_related("connection__organization")
-            note_viewed(request, told, "message")
-        return super().render_change_form(request, context, *args, obj=obj, **kwargs)
+    def about(self, request: HttpRequest, row: Message) -> dict[str, Any]:
+        if row.content:
+            note_viewed(request, _told_by(row), "message")
+        return {}
+
+
+def _told_by(message: Message) -> QuerySet[InboxEvent]:
+    return InboxEvent.objects.filter(deliveries__message=message).select_related("connection__organization")
 
 
 @admin.register(Attempt)
@@ -165,3 +173,8 @@ class AttemptPage(ReadOnlyPage):
     @admin.display(description="What the vendor said", empty_value="-")
     def detail_shown(self, row: Attempt) -> str:
         return str(row.detail or "")
+
+    def about(self, request: HttpRequest, row: Attempt) -> dict[str, Any]:
+        if row.detail:
+            note_viewed(request, _told_by(row.message), "attempt")
+        return {}

@@ -81,6 +81,9 @@ class InboxEventPage(ReadOnlyPage):
         ("received_at", "occurred_at"), ("origin", "attempts"),
     )  # fmt: skip
 
+    def title_of(self, row: InboxEvent) -> str:
+        return f"{self.type_shown(row)} {row.record_id}"
+
     @admin.display(description="Type")
     def type_shown(self, row: InboxEvent) -> str:
         return row.type if row.record else "-"
@@ -121,13 +124,8 @@ class InboxEventPage(ReadOnlyPage):
             released, skipped = released + result.released, skipped + result.skipped
         tell_replayed(request, released, skipped)
 
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: Any = None, **kwargs: Any
-    ) -> HttpResponse:
-        if obj is not None:
-            context["story"] = self._story(request, obj)
-            context["can_replay"] = self.has_replay_permission(request)
-        return super().render_change_form(request, context, *args, obj=obj, **kwargs)
+    def about(self, request: HttpRequest, row: InboxEvent) -> dict[str, Any]:
+        return {"story": self._story(request, row), "can_replay": self.has_replay_permission(request)}
 
     def _story(self, request: HttpRequest, row: InboxEvent) -> dict[str, Any]:
         """Everything known of the event. Opening its content is written into the audit trail."""

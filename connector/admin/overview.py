@@ -56,15 +56,13 @@ def _organizations(user: User | AnonymousUser) -> list[dict[str, Any]]:
 
 def _organization(user: User | AnonymousUser, organization: Organization) -> dict[str, Any]:
     rows = visible_to(user, Connection.objects.select_related("organization", "credential"))
-    connections = [
-        {"row": row, "label": label_of(row.system), "renew": renew_url(row)}
-        for row in rows.filter(organization=organization).order_by("slug")
-    ]
+    rows = rows.filter(organization=organization).order_by("slug")
+    connections = [{"row": row, "label": label_of(row.system), "renew": renew_url(row)} for row in rows]
     return {
         "row": organization,
         "connections": connections,
         "buttons": oauth_views.buttons(organization),
-        "is_troubled": any(each["row"].state in TROUBLED for each in connections),
+        "is_troubled": any(row.state in TROUBLED for row in rows),
     }
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.utils.html import escape
 
 from connector import registry
-from connector.admin.base import system_named
+from connector.admin.base import label_of, system_named
 from connector.admin.connection_form import Lines, merged_settings, setting_input, setting_name
 from connector.kernel.contracts import Sink
 from connector.models import Connection, Route
@@ -65,7 +66,7 @@ class RouteForm(forms.ModelForm):  # type: ignore[type-arg]
         help_texts = {
             "target": "The channel's ID, for example C0AP00001. Empty where the destination has no channels.",
             "thread_updates": "Later changes of a record go into the thread of its first message.",
-            "mention": "Who is called in every message: <!here>, <!channel>, <@U…> or <!subteam^S…>.",
+            "mention": escape("Who is called in every message: <!here>, <!channel>, <@U…> or <!subteam^S…>."),
             "digest_after": "So many waiting messages are folded into a digest; 0: never.",
             "is_active": "Off: nothing new is told by this route.",
         }
@@ -76,11 +77,7 @@ class RouteForm(forms.ModelForm):  # type: ignore[type-arg]
             return
         self.initial["events"] = list(self.instance.events)
         known = self.instance.conditions or {}
-        self.initial |= {name: known[name] for name in conditions.KEYS if name in known}
-
-    def _get_validation_exclusions(self) -> set[str]:
-        # The organization is that of the source; the uniqueness of the name needs it.
-        return super()._get_validation_exclusions() - {"organization"}
+        self.initial.update({name: known[name] for name in conditions.KEYS if name in known})
 
     def clean_events(self) -> list[str]:
         """Patterns that can match something."""
@@ -97,17 +94,34 @@ class RouteForm(forms.ModelForm):  # type: ignore[type-arg]
         source, sink = cleaned.get("source"), cleaned.get("sink")
         if source is not None:
             self.instance.organization = source.organization
+            self._check_name(source, cleaned.get("name"))
         if source is not None and sink is not None and source.organization_id != sink.organization_id:
             self.add_error("sink", "This connection belongs to another organization than the source.")
+        if source is not None and source.system not in registry.source_names():
+            self._check_talk_of_itself(source, cleaned.get("events") or [])
         if sink is not None:
             self._check_sink(sink, cleaned)
         return cleaned
+
+    def _check_name(self, source: Connection, name: str | None) -> None:
+        same = Route.objects.filter(organization=source.organization_id, name=name)
+        if same.exclude(pk=self.instance.pk).exists():
+            self.add_error("name", "Another route of this organization has this name.")
+
+    def _check_talk_of_itself(self, source: Connection, patterns: list[str]) -> None:
+        """A system that is no source says something only about its connection."""
+        if any(pattern.partition(".")[0] not in ("*", "connection") for pattern in patterns):
+            self.add_error(
+                "events", f"{source.slug} can only say connection.*: {label_of(source.system)} has no records."
+            )
 
     def _check_sink(self, sink: Connection, cleaned: dict[str, Any]) -> None:
         system = registry.sink(sink.system)
         # Only where messages are paced are there channels.
         if system.is_paced and not cleaned.get("target"):
             self.add_error("target", f"Say which {system.label} channel.")
+        elif cleaned.get("target") and not system.is_paced:
+            self.add_error("target", f"{system.label} has no channels: leave this empty.")
         for field in system.route_fields:
             name = setting_name(field, system.name)
             if field.is_required and name in self.fields and not cleaned.get(name):

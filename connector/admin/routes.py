@@ -10,9 +10,9 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
 from connector import registry
-from connector.admin.base import Page, VisibleFilter, badge, label_of
-from connector.admin.route_form import form_class, sinks_with_settings
+from connector.admin.base import Page, VisibleFilter, label_of
 from connector.admin.connection_form import setting_name
+from connector.admin.route_form import form_class, sinks_with_settings
 from connector.kernel.errors import Unsupported
 from connector.kernel.values import BadValue
 from connector.models import Route
@@ -31,6 +31,9 @@ class RoutePage(Page):
     change_form_template = "admin/route_form.html"
     operations = (("preview", "preview_view"),)
 
+    def title_of(self, row: Route) -> str:
+        return row.name
+
     @admin.display(description="Events")
     def patterns(self, row: Route) -> str:
         return ", ".join(row.events)
@@ -42,7 +45,7 @@ class RoutePage(Page):
         return super().get_form(request, obj, change, **kwargs)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> list[Any]:
-        if not self.has_change_permission(request, obj):
+        if not (self.has_change_permission(request, obj) if obj else self.has_add_permission(request)):
             return [(None, {"fields": ("name", "source", "sink", "target", "events", "is_active")})]
         amounts = (*conditions.AMOUNTS, "currency")
         sections: list[Any] = [
@@ -69,7 +72,7 @@ class RoutePage(Page):
         kwargs["queryset"] = rows
         field = super().formfield_for_foreignkey(db_field, request, **kwargs)
         if field is not None:
-            field.label_from_instance = _label  # type: ignore[method-assign]
+            field.label_from_instance = _label  # type: ignore[assignment,method-assign]
         return field
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
@@ -104,7 +107,9 @@ class RoutePage(Page):
             problem = str(error)
         self.note(request, route, "previewed")
         is_new = route._state.adding
-        address = reverse("admin:connector_route_add") if is_new else reverse("admin:connector_route_change", args=[route.pk])
+        address = (
+            reverse("admin:connector_route_add") if is_new else reverse("admin:connector_route_change", args=[route.pk])
+        )
         kept = [(key, value) for key in request.POST for value in request.POST.getlist(key)]
         return self.page(
             request,

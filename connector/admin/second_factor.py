@@ -46,6 +46,8 @@ def verify(request: HttpRequest) -> HttpResponse:
     target = request.POST.get("next", request.GET.get("next", ""))
     if not url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure()):
         target = reverse("admin:index")
+    if not django_otp.user_has_device(user):
+        return redirect("admin:second-factor-setup")
     form = CodeForm(request.POST or None)
     if form.is_valid():
         device = django_otp.match_token(user, form.cleaned_data["code"])
@@ -56,7 +58,8 @@ def verify(request: HttpRequest) -> HttpResponse:
         form.add_error(
             "code", "This code is wrong or was used before. Wait for the next one; after wrong ones there is a pause."
         )
-    return _page(request, "admin/second_factor.html", "Second factor", form=form, next=target)
+    context = {"form": form, "next": target, "is_nav_sidebar_enabled": False}
+    return _page(request, "admin/second_factor.html", "Second factor", **context)
 
 
 @never_cache

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path
 
 #: The connector's models in the order of a person's work; others follow by name.
@@ -14,6 +15,10 @@ ORDER = (
     "InboxEvent", "RecordState", "Mailbox", "Delivery", "Message", "Attempt",
     "AuditEntry", "Cursor", "VendorCalls",
 )  # fmt: skip
+
+
+#: What the sections of other packages are called.
+SECTIONS = {"otp_totp": "Second factors", "auth": "People", "django_celery_beat": "Schedules"}
 
 
 class Site(admin.AdminSite):
@@ -38,7 +43,7 @@ class Site(admin.AdminSite):
         ]
         return [*mine, *super().get_urls()]
 
-    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         from connector.admin import overview
 
         return super().index(request, overview.context(request.user) | (extra_context or {}))
@@ -46,6 +51,7 @@ class Site(admin.AdminSite):
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         sections = super().get_app_list(request, app_label)
         for section in sections:
+            section["name"] = SECTIONS.get(section["app_label"], section["name"])
             if section["app_label"] == "connector":
                 section["models"].sort(key=_place)
         return sorted(sections, key=lambda section: section["app_label"] != "connector")

@@ -112,7 +112,7 @@ def _credentials(section: Section, system: System, stored: Connection | None, pl
             if field.is_required and not given.has(field.name):
                 given.wrong(field.name, f"{field.name} is missing: {field.help or field.label}")
     times = {name: moment for name in TIMES if (moment := given.moment(name)) is not None}
-    return Given({name: value for name, value in values.items() if value}, times)
+    return Given({name: value for name, value in values.items() if value}, times) if values or times else None
 
 
 def _secret(given: Section, name: str, context: str) -> str:

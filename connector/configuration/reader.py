@@ -1,7 +1,7 @@
 """Reading the configuration file: YAML in which everything keeps its line, with `env:NAME` put in its place.
 
-Nothing is constructed from tags, and nothing may refer to something else in the file. A text is taken as it is written,
-quoted or not, so an account of `00420` keeps its zeros.
+Nothing is constructed from tags. A text is taken as it is written, quoted or not, so an account of `00420` keeps its
+zeros.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from collections.abc import Iterable
 
 import yaml
 from yaml.composer import ComposerError
+from yaml.events import AliasEvent
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from yaml.reader import ReaderError
 from yaml.resolver import Resolver
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 20
+MAX_ALIASES = 1000
 _YAML = "tag:yaml.org,2002:"
 _SCALARS = {f"{_YAML}{name}" for name in ("str", "int", "float", "bool", "null", "timestamp", "value", "merge")}
 _TAGS = {ScalarNode: _SCALARS, MappingNode: {f"{_YAML}map"}, SequenceNode: {f"{_YAML}seq"}}
@@ -47,14 +49,16 @@ class Mistaken(Exception):
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes without anchors and without bottomless nesting."""
+    """Composes without bottomless nesting, and with no more aliases than somebody writes who means them."""
 
     depth = 0
+    aliases = 0
 
     def compose_node(self, parent: Node | None, index: int) -> Node | None:
         event = self.peek_event()  # type: ignore[no-untyped-call]
-        if getattr(event, "anchor", None):
-            raise ComposerError(None, None, "anchors and aliases are not used here: write it out", event.start_mark)
+        self.aliases += isinstance(event, AliasEvent)
+        if self.aliases > MAX_ALIASES:
+            raise ComposerError(None, None, f"more than {MAX_ALIASES} aliases: write it out", event.start_mark)
         if self.depth >= MAX_DEPTH:
             raise ComposerError(None, None, f"more than {MAX_DEPTH} levels of nesting", event.start_mark)
         self.depth += 1
@@ -70,6 +74,7 @@ class Reader:
         self.mistakes: list[Mistake] = []
         #: Nodes whose mistake is noted already; whoever reads them finds nothing and says nothing.
         self.broken: set[int] = set()
+        self._walked: set[int] = set()
 
     def wrong(self, line: int, text: str) -> None:
         self.mistakes.append(Mistake(line, text))
@@ -92,6 +97,9 @@ class Reader:
 
     def _walk(self, node: Node) -> None:
         """Notes what is wrong whatever it means: keys that stand twice, foreign tags, unset variables."""
+        if id(node) in self._walked:
+            return
+        self._walked.add(id(node))
         if node.tag not in _TAGS[type(node)]:
             self.broken.add(id(node))
             self.wrong(line_of(node), f"the tag {node.tag!r} is not used here: leave it out")

@@ -118,7 +118,9 @@ def _conditions(section: Section) -> dict[str, Any]:
         return {}
     where.expect(conditions.KEYS, "condition")
     known = [key for key in conditions.KEYS if where.has(key) and not where.is_broken(key)]
-    found: dict[str, Any] = {key: where.flag(key) if key == "exclude_internal" else where.plain(key) for key in known}
-    for key, problem in conditions.problems(found):
+    given: dict[str, Any] = {key: where.flag(key) if key == "exclude_internal" else where.plain(key) for key in known}
+    found = {key: value for key, value in given.items() if value != ""}
+    problems = conditions.problems(found)
+    for key, problem in problems:
         where.wrong(key, problem)
-    return conditions.normal(found) if not conditions.problems(found) else {}
+    return {} if problems else conditions.normal(found)

@@ -38,12 +38,13 @@ class Expected:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Arrived:
-    """A message as it stands in the workspace."""
+    """A message as it stands in the workspace: `at` is its arrival in epoch seconds, `whole` is all that it holds."""
 
     channel: str
     text: str
     ts: str
     thread: str
+    at: float
     whole: str
 
 
@@ -142,7 +143,7 @@ class Scene:
         yield Until(command.title, command.is_done, 60)
         code = command.wait()
         said = " ".join((command.errors if code else command.output).split())
-        self.say(f"{command.title}: {said}")
+        self.stage.screen.happened("operator", f"{command.title}: {said}")
         if code:
             raise Cut(f"{command.title} ended with exit code {code}: {said}")
 

@@ -10,7 +10,7 @@ import secrets
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -20,6 +20,7 @@ from connector.demo.quickbooks_online import QuickBooksScene
 from connector.demo.screen import Screen
 from connector.demo.slack import SlackScene
 from connector.demo.stack import HOST, ROOT, CannotStart, Connector, fresh_folder
+from connector.demo.verdict import Verdict
 
 USER = "demo"
 #: How long the last messages may take, and how long nothing more must come after them (seconds).
@@ -35,8 +36,8 @@ def main(arguments: Sequence[str]) -> int:
     """The command named first, with its options; the exit code."""
     command, *options = arguments
     try:
-        with _stoppable():
-            return {"demo": demo, "sandbox": sandbox}[command](options)
+        _stop_on_signals()
+        return {"demo": demo, "sandbox": sandbox}[command](options)
     except Stopped:
         return 130
     except (CannotStart, standins.PortTaken) as error:
@@ -44,20 +45,18 @@ def main(arguments: Sequence[str]) -> int:
         return 1
 
 
-@contextlib.contextmanager
-def _stoppable() -> Iterator[None]:
-    """Within the block the first Ctrl-C or SIGTERM raises `Stopped`; later ones change nothing."""
+def _stop_on_signals() -> None:
+    """From here on the first Ctrl-C or SIGTERM raises `Stopped`; later ones change nothing."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def stop(number: int, frame: FrameType | None) -> None:
         for each in numbers:
             signal.signal(each, signal.SIG_IGN)
         raise Stopped
 
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     for number in numbers:
         if signal.getsignal(number) is not signal.SIG_IGN or number == signal.SIGTERM:  # nohup stays nohup
             signal.signal(number, stop)
-    yield
 
 
 def _scenes(stage: Stage) -> list[Scene]:
@@ -94,6 +93,10 @@ def add_sandbox_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--port-base", type=int, default=standins.PORT_BASE, help="the first one's port, counted up (%(default)s)"
     )
+    _add_json(parser)
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", dest="as_json", help="one JSON document on standard output")
 
 
@@ -104,13 +107,13 @@ def demo(options: Sequence[str]) -> int:
     """The whole thing on this machine, and a day played through it."""
     parser = argparse.ArgumentParser(prog="manage.py demo", description="Shows the connector at work.")
     add_demo_arguments(parser)
-    is_once = bool(parser.parse_args(options).once)
+    chosen = parser.parse_args(options)
     base = Path(os.environ.get("VAR_DIR") or ROOT / "var").resolve()
     os.umask(0o077)
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(fresh_folder(base))
         found = stack.enter_context(standins.bound(HOST, standins.PORT_BASE, may_move=True))
-        screen = Screen()
+        screen = Screen(sys.stderr if chosen.as_json else sys.stdout)
         connector = Connector(folder, standins.environment(found))
         stage = Stage(found, connector, screen)
         stage.scenes = _scenes(stage)
@@ -119,15 +122,26 @@ def demo(options: Sequence[str]) -> int:
         for standin in found.values():
             standin.start()
         _await_ready(stage)
-        is_good = _day(stage)
-        if is_once:
-            return 0 if is_good else 1
-        _doors(stage, password)
+        judged = _day(stage)
+        doors = {"slack": found["slack"].url, "admin": connector.url + "/admin/", "user": USER, "password": password}
+        if chosen.as_json:
+            print(json.dumps({**judged.as_json(), **doors}, indent=2), flush=True)  # noqa: T201
+        if chosen.once:
+            return 1 if judged.differences else 0
+        screen.say(
+            "",
+            f"  Slack, as its people see it:  {doors['slack']}/",
+            f"  The connector's admin:        {doors['admin']}",
+            f"  Login:                        {USER} / {password}",
+            "",
+            "Ctrl-C stops everything.",
+        )
         return _stay(stage)
 
 
 def add_demo_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--once", action="store_true", help="end by itself: 0 when everything arrived exactly once")
+    _add_json(parser)
 
 
 def _open(stage: Stage) -> str:
@@ -157,11 +171,11 @@ def _await_ready(stage: Stage) -> None:
         if not connector.is_running() or stage.screen.seconds() > ends:
             why = "ended" if not connector.is_running() else f"was not ready within {READY_SECONDS:.0f} s"
             raise CannotStart("\n".join([f"the connector {why}; the end of {connector.log}:", *connector.tail()]))
-        _wait(0.1)
+        _wait(0.25)
 
 
-def _day(stage: Stage) -> bool:
-    """Plays the day and shows its table; whether everything arrived exactly once."""
+def _day(stage: Stage) -> Verdict:
+    """Plays the day and shows its table."""
     screen = stage.screen
     for scene in stage.scenes:
         scene.start()
@@ -181,7 +195,7 @@ def _day(stage: Stage) -> bool:
             f"All {len(stage.expected)} messages arrived exactly once, in order, in {screen.seconds():.0f} seconds."
             " The audit trail is proven, and nothing waits."
         )
-    return not found.differences
+    return found
 
 
 def _let_arrive(stage: Stage) -> None:
@@ -189,20 +203,9 @@ def _let_arrive(stage: Stage) -> None:
     ends = stage.screen.seconds() + LAST_SECONDS
     while not stage.has(*stage.expected) and stage.screen.seconds() < ends:
         stage.look()
-        _wait(0.1)
+        _wait(0.25)
     _wait(QUIET_SECONDS)
     stage.look()
-
-
-def _doors(stage: Stage, password: str) -> None:
-    stage.screen.say(
-        "",
-        f"  Slack, as its people see it:  {stage.standins['slack'].url}/",
-        f"  The connector's admin:        {stage.connector.url}/admin/",
-        f"  Login:                        {USER} / {password}",
-        "",
-        "Ctrl-C stops everything.",
-    )
 
 
 def _stay(stage: Stage) -> int:

@@ -185,7 +185,7 @@ class QuickBooksScene(Scene):
         entry = books.journal_entry("ACC-07", "Accrued wages", {"60": "2204.10"}, "35")
         yield from self._send(self._new("JournalEntry", entry, "finance"))
         yield is_looked_up
-        self.say("the connector reads the channel back, and finds ACC-07 there")
+        self.workspace.say("the connector reads #finance back, and finds ACC-07 there")
 
     def _archived(self) -> Play:
         self.workspace.archive("cash", is_told=True)

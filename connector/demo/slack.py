@@ -65,7 +65,7 @@ class SlackScene(Scene):
         for post in self.slack.posts[len(self.stage.arrived) :]:
             channel = self._names.get(post.channel, post.channel)
             whole = json.dumps([post.text, post.blocks], ensure_ascii=False)
-            self.stage.arrived.append(Arrived(channel, post.text, post.ts, post.thread_ts or "", whole))
+            self.stage.arrived.append(Arrived(channel, post.text, post.ts, post.thread_ts or "", post.at, whole))
             self.stage.screen.arrived(channel, post.text, is_reply=post.thread_ts is not None)
 
     # --- troubles ----------------------------------------------------------------------------------------------------

@@ -71,7 +71,8 @@ class Command:
     """A `manage.py` command on its way. Its output must fit a pipe, which that of the commands used here does."""
 
     def __init__(self, environment: Mapping[str, str], arguments: tuple[str, ...]) -> None:
-        self.title = f"manage.py {' '.join(arguments)}"
+        shown = (Path(argument).name if argument.startswith("/") else argument for argument in arguments)
+        self.title = f"manage.py {' '.join(shown)}"
         self.output = self.errors = ""
         self._code: int | None = None
         self._running = subprocess.Popen(  # noqa: S603 - our own command
@@ -90,6 +91,12 @@ class Command:
             self._code = self._running.returncode
         return self._code
 
+    def stop(self) -> None:
+        """Ends it if it still runs."""
+        if not self.is_done():
+            self._running.terminate()
+            self.wait()
+
 
 class Connector:
     """One installation in a folder of its own."""
@@ -101,10 +108,12 @@ class Connector:
         self.log = folder / "up.log"
         self.environment = _environment(folder, self.url) | dict(vendors)
         self._up: subprocess.Popen[bytes] | None = None
+        self._commands: list[Command] = []
 
     def begin(self, *arguments: str, **environment: str) -> Command:
         """Starts a command beside us."""
-        return Command({**self.environment, **environment}, arguments)
+        self._commands.append(Command({**self.environment, **environment}, arguments))
+        return self._commands[-1]
 
     def manage(self, *arguments: str, **environment: str) -> str:
         """Runs a command to its end; what it printed. Raises `CannotStart` with its own words."""
@@ -139,7 +148,9 @@ class Connector:
             wire.close()
 
     def stop(self) -> None:
-        """Ends it in order; whoever does not end is killed."""
+        """Ends it in order, and commands still on their way; whoever does not end is killed."""
+        for command in self._commands:
+            command.stop()
         if self._up is None:
             return
         self._up.terminate()

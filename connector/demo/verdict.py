@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from connector.demo.day import Arrived, Expected, Scene, Stage
+from connector.demo.stack import Connector
 
-HEADS = ("channel", "expected", "arrived", "missing", "twice", "unexpected", "order")
+HEADS = ("channel", "expected", "arrived", "missing", "twice", "unexpected", "order", "smallest gap")
 #: Event and delivery states in which nothing may be left in the end.
 _UNDONE = {
     "events": ("received", "fetched", "mapped", "failed"),
@@ -23,6 +26,10 @@ class Verdict:
 
     rows: list[tuple[object, ...]] = dataclasses.field(default_factory=list)
     differences: list[str] = dataclasses.field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        names = [head.replace(" ", "_") for head in HEADS]
+        return {"channels": [dict(zip(names, row, strict=True)) for row in self.rows], "differences": self.differences}
 
 
 def judge(expected: Sequence[Expected], arrived: Sequence[Arrived]) -> Verdict:
@@ -40,7 +47,7 @@ def judge(expected: Sequence[Expected], arrived: Sequence[Arrived]) -> Verdict:
         late = _out_of_order(wanted, [meant for _, meant in found if meant])
         stray = [one for one, meant in found if meant and one.thread != _thread(meant, arrived)]
         marks = (len(wanted), len(came), len(missing), len(twice), len(strange), "broken" if late else "kept")
-        verdict.rows.append((f"#{channel}", *marks))
+        verdict.rows.append((f"#{channel}", *marks, _smallest_gap(came)))
         for what, ones in (
             ("did not arrive", missing), ("arrived more than once", twice), ("was not expected", strange),
             ("arrived out of order", late), ("stands in the wrong thread", stray),
@@ -77,6 +84,12 @@ def _out_of_order(wanted: Sequence[Expected], came: Iterable[Expected]) -> list[
     return late
 
 
+def _smallest_gap(came: Sequence[Arrived]) -> str:
+    times = sorted(one.at for one in came)
+    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
+    return f"{min(gaps):.2f} s" if gaps else ""
+
+
 def undone(status: str) -> list[str]:
     """What `manage.py status --json` says is still on its way, stuck, or not connected."""
     found = json.loads(status)
@@ -97,13 +110,16 @@ def final(stage: Stage, scenes: Iterable[Scene], cuts: Iterable[str]) -> Verdict
     verdict.differences += cuts
     for scene in scenes:
         verdict.differences += scene.problems()
-    status, audit = stage.connector.begin("status", "--json"), stage.connector.begin("audit", "verify")
-    if status.wait() == 0:
-        verdict.differences += undone(status.output)
-    else:
-        verdict.differences.append(f"{status.title} failed: {status.errors}")
-    if audit.wait() != 0:
-        verdict.differences.append(f"{audit.title} failed: {audit.output}{audit.errors}")
-    if not stage.connector.is_running():
-        verdict.differences.append("the connector ended")
+    verdict.differences += _own_word(stage.connector)
     return verdict
+
+
+def _own_word(connector: Connector) -> list[str]:
+    """What the connector itself says is wrong."""
+    status, audit = connector.begin("status", "--json"), connector.begin("audit", "verify")
+    found = [
+        f"{command.title} failed: {command.output}{command.errors}" for command in (status, audit) if command.wait()
+    ]
+    if not status.wait():
+        found += undone(status.output)
+    return found if connector.is_running() else [*found, "the connector ended"]

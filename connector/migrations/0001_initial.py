@@ -127,6 +127,9 @@ class Migration(migrations.Migration):
                 ('delivered_at', models.DateTimeField(blank=True, null=True)),
                 ('replayed_by', models.CharField(blank=True, max_length=150)),
             ],
+            options={
+                'verbose_name_plural': 'deliveries',
+            },
         ),
         migrations.CreateModel(
             name='DirectoryName',
@@ -182,6 +185,9 @@ class Migration(migrations.Migration):
                 ('prepare_at', models.DateTimeField(blank=True, null=True)),
                 ('fold_through', models.UUIDField(blank=True, editable=False, null=True)),
             ],
+            options={
+                'verbose_name_plural': 'mailboxes',
+            },
         ),
         migrations.CreateModel(
             name='Message',
@@ -289,6 +295,10 @@ class Migration(migrations.Migration):
                 ('outcome', models.CharField(max_length=20)),
                 ('count', models.PositiveBigIntegerField(default=0)),
             ],
+            options={
+                'verbose_name': 'vendor calls',
+                'verbose_name_plural': 'vendor calls',
+            },
         ),
         migrations.CreateModel(
             name='AuditBody',

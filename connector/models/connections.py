@@ -141,6 +141,7 @@ class VendorCalls(Row):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["connection", "month", "outcome"], name="vendor_calls_once")]
+        verbose_name = verbose_name_plural = "vendor calls"
 
 
 class OAuthState(models.Model):

@@ -46,6 +46,7 @@ class Mailbox(Row):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["connection", "target"], name="mailbox_once")]
+        verbose_name_plural = "mailboxes"
 
 
 class Message(Row):
@@ -92,6 +93,7 @@ class Delivery(Row):
     replayed_by = models.CharField(max_length=150, blank=True)
 
     class Meta:
+        verbose_name_plural = "deliveries"
         constraints = [
             models.UniqueConstraint(fields=["event", "route"], name="delivery_once"),
             models.UniqueConstraint(fields=["route", "record_key", "state_key"], name="delivery_state_once"),

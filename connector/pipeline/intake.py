@@ -15,6 +15,7 @@ from django.db import transaction
 
 from connector import registry
 from connector.kernel.contracts import Notice, Parsed, Record, Request, Secrets, Signal, System
+from connector.kernel.errors import BadSignature
 from connector.kernel.events import NAME_KINDS
 from connector.models import Connection, EventState, InboxEvent, Payload, PayloadKind
 from connector.pipeline import audit, clock, connections, credentials, directory, hints, parking
@@ -28,20 +29,50 @@ GRACE = 8.0
 def receive(system: str, request: Request) -> Parsed:
     """Verifies, parses and stores one inbound request. Raises `BadSignature` with nothing stored."""
     found = registry.system(system)
-    connection = None
-    secrets = _secrets_for(system)
-    if slug := request.args.get("connection"):
-        rows = Connection.objects.filter(system=system, slug=slug).select_related("organization", "credential")
-        connection = rows.first()
-        secrets = credentials.opened(connection.credential if connection else None)
-    found.verify(request, registry.app_settings(system), secrets)
+    signers = _signers(found, request)
     parsed = _parse(found, request)
     with transaction.atomic():
-        events = record(system, parsed.notices, only=connection)
+        events = record(system, parsed.notices, only=signers)
         for signal in parsed.signals:
-            apply_signal(system, signal)
+            apply_signal(system, signal, only=signers)
         hints.start_events(event.pk for event in events)
     return parsed
+
+
+def _signers(found: System, request: Request) -> list[Connection] | None:
+    """The connections for which the signature speaks; None when it is the installation's and speaks for all.
+
+    A secret that one connection brought along proves nothing about another. Raises `BadSignature`.
+    """
+    app = registry.app_settings(found.name)
+    own = Connection.objects.filter(system=found.name, is_active=True).select_related("organization", "credential")
+    if slug := request.args.get("connection"):
+        connection = own.filter(slug=slug).first()
+        found.verify(request, app, credentials.opened(connection.credential if connection else None))
+        return [connection] if connection else []
+    try:
+        found.verify(request, app, None)
+    except BadSignature:
+        if signers := _signing_connections(found, own, request):
+            return signers
+        raise
+    return None
+
+
+def _signing_connections(found: System, rows: Iterable[Connection], request: Request) -> list[Connection]:
+    """Those whose own signing secret made this signature."""
+    if not any(field.name == "signing_secret" for field in found.credential_fields):
+        return []
+    signers = []
+    for connection in rows:
+        secret = credentials.opened(connection.credential).get("signing_secret")
+        try:
+            if secret:
+                found.verify(request, {}, Secrets({"signing_secret": secret}))
+                signers.append(connection)
+        except BadSignature:
+            continue
+    return signers
 
 
 def _parse(found: System, request: Request) -> Parsed:
@@ -55,27 +86,21 @@ def _parse(found: System, request: Request) -> Parsed:
         return Parsed((Notice(account="", delivery_key=key, raw=raw, problem="the notice could not be understood"),))
 
 
-def _secrets_for(system: str) -> Secrets | None:
-    """Signing secrets that single connections brought along, joined as one list for the system to try."""
-    if not any(field.name == "signing_secret" for field in registry.system(system).credential_fields):
-        return None
-    rows = Connection.objects.filter(system=system, is_active=True).select_related("credential")
-    found = {credentials.opened(row.credential).get("signing_secret") for row in rows}
-    return Secrets({"signing_secret": ",".join(sorted(secret for secret in found if secret))})
-
-
 def record(
-    system: str, notices: Sequence[Notice], *, origin: str = "webhook", only: Connection | None = None
+    system: str, notices: Sequence[Notice], *, origin: str = "webhook", only: Sequence[Connection] | None = None
 ) -> list[InboxEvent]:
-    """Stores what is new among the notices; the events that have a way to go. In the caller's transaction."""
+    """Stores what is new among the notices; the events that have a way to go. In the caller's transaction.
+
+    `only` names the connections that may be meant; without it, all of the notice's account are.
+    """
     accounts = {notice.account for notice in notices}
     found = Connection.objects.filter(system=system, account__in=accounts, is_active=True)
     by_account: dict[str, list[Connection]] = {}
-    for connection in found.order_by("pk") if only is None else (only,):
+    for connection in found.order_by("pk") if only is None else only:
         by_account.setdefault(connection.account, []).append(connection)
     rows: list[tuple[InboxEvent, Notice]] = []
     for notice in notices:
-        matches: Sequence[Connection | None] = by_account.get(notice.account) or (only,)
+        matches: Sequence[Connection | None] = by_account.get(notice.account) or (None,)
         rows += [(new_event(system, notice, match, origin), notice) for match in matches]
     return store(rows)
 
@@ -173,11 +198,12 @@ def record_as_json(record: Record) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def apply_signal(system: str, signal: Signal) -> None:
+def apply_signal(system: str, signal: Signal, *, only: Sequence[Connection] | None = None) -> None:
     """What a sink's system said about itself, done once; kept in the inbox as a settled event."""
-    for connection in Connection.objects.filter(system=system, account=signal.account).select_related(
-        "organization", "credential"
-    ):
+    rows = Connection.objects.filter(system=system, account=signal.account).select_related("organization", "credential")
+    for connection in rows:
+        if only is not None and connection not in only:
+            continue
         notice = Notice(
             account=signal.account, record="connection", record_id=connection.slug, operation=signal.kind,
             occurred_at=signal.at, delivery_key=signal.key, raw=signal.raw,

@@ -21,7 +21,7 @@ from django.db.models.functions import Substr
 from connector import crypto
 from connector.pipeline import audit
 
-BATCH = 200
+BATCH = 50
 #: Rows that changed under our hands are read again, this often.
 PASSES = 5
 

@@ -7,6 +7,7 @@ from connector.kernel.errors import Misconfigured, ParkTarget, Reject
 from connector.kernel.values import dig
 from sinks.slack import client
 from sinks.slack.client import Said
+from sinks.slack.markup import short
 
 #: Refusals that mean "the app does not get in by itself", whatever the reason.
 CLOSED_DOOR = (Misconfigured, ParkTarget, Reject)
@@ -39,7 +40,7 @@ def prepare(ctx: Context, target: str) -> str:
     """
     channel = client.read(ctx, "conversations.info", {"channel": target}).body
     name = dig(channel, "channel", "name")
-    place = f"#{name} ({target})" if isinstance(name, str) and name else target
+    place = f"#{short(name, 80)} ({target})" if isinstance(name, str) and name else target
     if dig(channel, "channel", "is_archived") is True:
         raise ParkTarget(
             f"{place} is archived: unarchive it in Slack, or choose another channel in the route", code="is_archived"

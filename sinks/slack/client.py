@@ -83,7 +83,7 @@ def _judge(method: str, answer: Answer) -> Said:
     document = _document(answer.body)
     code = errors.word(dig(document, "error"))
     if status == 429:
-        raise errors.verdict(method, code or "ratelimited", status=status, body=document, retry_after=wait)
+        raise errors.verdict(method, "ratelimited", status=status, body=document, retry_after=wait)
     if 300 <= status < 400:
         raise Misconfigured(
             "Slack's address answers with a redirect: set SLACK_API_URL to where the API is", status=status

@@ -125,10 +125,11 @@ def kind_of(code: str) -> Kind:
 
 
 def verdict(method: str, code: str, *, status: int = 200, body: Any = None, retry_after: str = "") -> VendorError:
-    """The error for a call that Slack answered with ok:false (or 429); `retry_after` is the header's text."""
-    kind = Kind.RATE if status == 429 else kind_of(code)
-    text = _SENTENCES.get(code if kind is kind_of(code) else kind) or _SENTENCES[kind]
-    text = text.format(method=method, code=code, needed=_scopes(body, "needed"), provided=_scopes(body, "provided"))
+    """The error for a call that Slack answered with ok:false; `retry_after` is the header's text."""
+    kind = kind_of(code)
+    text = (_SENTENCES.get(code) or _SENTENCES[kind]).format(
+        method=method, code=code, needed=_scopes(body, "needed"), provided=_scopes(body, "provided")
+    )
     detail = "\n".join(messages(body))[:2000]
     refusal = _CLASSES.get(kind)
     if refusal is not None:

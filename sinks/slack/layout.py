@@ -135,8 +135,10 @@ def _line(line: Line, locale: str) -> str:
 
 
 def _memo(event: FinancialEvent) -> list[Block]:
+    label = "Reason" if event.operation in wording.PROBLEMS else "Memo"
+    label = "What to do" if event.record == "connection" else label
     memo = safe_lines(event.memo, MEMO_TEXT)
-    return blocks.section(f"*{'What to do' if event.record == 'connection' else 'Memo'}*\n{memo}") if memo else []
+    return blocks.section(f"*{label}*\n{memo}") if memo else []
 
 
 def _origin(event: FinancialEvent, style: Style) -> str:

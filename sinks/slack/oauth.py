@@ -69,8 +69,6 @@ def exchange(ctx: Context, *, query: Mapping[str, str], redirect_uri: str) -> Gr
         raise Reject("Slack came back without an authorization code: start again with Connect", code="no_code")
     try:
         said = client.call_as_app(ctx, "oauth.v2.access", {"code": query["code"], "redirect_uri": redirect_uri})
-    except (Misconfigured, Unknown):
-        raise
     except VendorError as refusal:
         raise _refused(refusal.code, refusal) if refusal.code in _REFUSALS else refusal
     return _grant(said, ctx.now())

@@ -55,7 +55,7 @@ _DONE: Mapping[str, str] = {
 #: Records that are made inactive rather than deleted.
 _LISTED = ("vendor", "customer", "account")
 #: Operations whose memo is the reason, and belongs in the sentence.
-_PROBLEMS = ("rejected", "unbalanced", "failed")
+PROBLEMS = ("rejected", "unbalanced", "failed")
 #: Records that are settled by a payment, and then called paid.
 _PAYABLE = ("bill", "invoice")
 
@@ -210,7 +210,7 @@ def _words(event: FinancialEvent, locale: str) -> dict[str, str]:
     long = {
         "facts": ", ".join(f"{label} {value}" for label, value in facts(event, locale)[:8] if value),
         "memo": event.memo,
-        "problem": event.memo if event.operation in _PROBLEMS else "",
+        "problem": event.memo if event.operation in PROBLEMS else "",
     }
     return {name: safe(word, 150) for name, word in words.items()} | {
         name: safe(word, 500) for name, word in long.items()

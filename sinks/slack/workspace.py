@@ -8,6 +8,7 @@ from connector.kernel.contracts import Context
 from connector.kernel.errors import Misconfigured, Retry
 from connector.kernel.values import BadValue, text
 from sinks.slack import client
+from sinks.slack.markup import short
 
 #: What the bot cannot do without a scope. Without chat:write it can do nothing at all.
 _WITHOUT: Mapping[str, str] = {
@@ -26,19 +27,18 @@ def check(ctx: Context) -> str:
         team, name = text(said.body, "team_id"), text(said.body, "team")
     except BadValue:
         raise Retry("Slack's answer to auth.test cannot be read: try again later", code="bad_answer")
-    if ctx.account and team != ctx.account:
-        raise Misconfigured(
-            f"The bot token belongs to workspace {team}, the connection to {ctx.account}: store that workspace's token,"
-            " or correct the account",
-            code="wrong_account",
-        )
     if said.scopes is not None and "chat:write" not in said.scopes:
         raise Misconfigured(
             "The Slack app may not post: add the scope chat:write under OAuth & Permissions in the app's settings, then"
             " reinstall the app",
             code="missing_scope",
         )
-    return " ".join([f"Connected to the Slack workspace {name} ({team}).", *_shortfalls(said.scopes)])
+    sentences = [f"Connected to the Slack workspace {short(name, 80)} ({team})."]
+    if ctx.account and team != ctx.account:
+        sentences.append(
+            f"The connection says {ctx.account}: correct its account, or the workspace's own events find no connection."
+        )
+    return " ".join([*sentences, *_shortfalls(said.scopes)])
 
 
 def _shortfalls(granted: frozenset[str] | None) -> list[str]:

@@ -16,5 +16,5 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         main.add_demo_arguments(parser)
 
-    def handle(self, *args: Any, once: bool, **options: Any) -> None:
-        raise SystemExit(main.main(["demo", *(["--once"] if once else [])]))
+    def handle(self, *args: Any, once: bool, as_json: bool, **options: Any) -> None:
+        raise SystemExit(main.main(["demo", *(["--once"] if once else []), *(["--json"] if as_json else [])]))

@@ -21,7 +21,6 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, default=8000, help="and its port (%(default)s)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        settings.STATIC_ROOT.mkdir(exist_ok=True)
         call_command("migrate", interactive=False, verbosity=options["verbosity"])
         connections.close_all()
         # The children may stand in any folder: they must find our code, and agree on where VAR_DIR is.

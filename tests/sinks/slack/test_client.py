@@ -67,6 +67,7 @@ def test_warnings_are_codes_each_once() -> None:
     [
         Answer(503, HTML, content_type="text/html"),
         Answer(500, WHOLE),
+        Answer(500, b'{"ok": false, "error": "invalid_auth"}'),
         Answer(502, b""),
         Answer(200, HTML, content_type="text/html"),
         Answer(200, b""),

@@ -56,7 +56,6 @@ def test_the_table_holds_no_code_that_is_not_tested() -> None:
         ("chat.postMessage", "ratelimited", 429, "30", 30.0, True),
         ("chat.postMessage", "ratelimited", 200, "", 5.0, True),
         ("chat.postMessage", "rate_limited", 200, " 7 ", 7.0, True),
-        ("chat.postMessage", "invalid_auth", 429, "30", 30.0, True),
         ("chat.postMessage", "ratelimited", 429, "soon", 5.0, True),
         ("chat.postMessage", "ratelimited", 429, "-3", 5.0, True),
         ("chat.postMessage", "ratelimited", 429, "0", 5.0, True),

@@ -10,7 +10,7 @@ import pytest
 
 from connector.kernel.contracts import Message, Posting, Receipt
 from connector.kernel.errors import Misconfigured, ParkTarget, Reject, Retry, Unknown, VendorError
-from connector.kernel.standin import json_answer
+from connector.kernel.standin import Answer
 from tests.sinks.slack.support import NOW, POSTED, POSTING, SENT, SLACK, ScriptedSlack, context, no, sample
 
 JOINED: dict[str, Any] = {"ok": True, "channel": {"id": "C1", "is_member": True}}
@@ -72,10 +72,12 @@ def test_a_yes_without_a_place_is_a_doubt(body: Any) -> None:
     assert (type(error), error.code, len(asked)) == (Unknown, "no_ts", 1)
 
 
-def test_too_fast_pauses_the_whole_connection() -> None:
-    error, asked = refusal(json_answer({"ok": False, "error": "ratelimited"}, status=429, Retry_After="30"))
+@pytest.mark.parametrize("body", [b'{"ok":false,"error":"ratelimited"}', b'{"ok":false,"error":"no_text"}', b"<html>"])
+def test_too_fast_pauses_the_whole_connection_whatever_the_body_says(body: bytes) -> None:
+    error, asked = refusal(Answer(429, body, {"Retry-After": "30"}))
     assert isinstance(error, Retry)
-    assert (error.after, error.pause_connection, error.status, len(asked)) == (30.0, True, 429, 1)
+    assert (error.after, error.pause_connection, error.status, error.code) == (30.0, True, 429, "ratelimited")
+    assert len(asked) == 1
 
 
 def test_a_missing_scope_is_named_and_not_tried_again() -> None:

@@ -145,6 +145,7 @@ EXPECTED: dict[str, Any] = {
     "cloudevents_class_created_alternative_ids": lambda name: one(
         name,
         account="310687",
+        record="class",
         record_id="1234",
         operation="created",
         occurred_at=at("2025-10-07T19:59:07.034359Z"),

@@ -1,0 +1,51 @@
+"""`python -m tests.gauntlet [--events N] [--faults N] [--seed N] [--database sqlite|postgres] [--hosts 1|2]`
+
+Exit code 0 only when nothing was lost, doubled or out of order.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+
+import tests.environment  # noqa: F401 - keys of its own, before anything reads the settings
+from tests.gauntlet.run import Options, run, table
+from tests.postgres import Impossible, running
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.gauntlet", description=__doc__)
+    for name, default in (
+        ("events", 2000),
+        ("faults", 200),
+        ("seed", 1),
+        ("channels", 6),
+        ("seconds", 0),
+        ("patience", 900),
+    ):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
+    parser.add_argument("--hosts", type=int, choices=(1, 2), default=1)
+    parser.add_argument("--quiet", action="store_true", help="the table alone")
+    given = vars(parser.parse_args())
+    database, is_quiet = given.pop("database"), given.pop("quiet")
+    options = Options(**given, say=(lambda text: None) if is_quiet else lambda text: print(text, flush=True))
+    os.environ.pop("DATABASE_URL", None)
+    try:
+        with running() if database == "postgres" else contextlib.nullcontext() as server:
+            if server:
+                os.environ["DATABASE_URL"] = server.url
+            result = run(options, server)
+    except Impossible as error:
+        print(f"SKIPPED: PostgreSQL: {error}")
+        return 0
+    for problem in result.problems:
+        print(problem)
+    print(table(result))
+    return 1 if result.problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,282 @@
+"""The fire: a schedule of faults made from a seed, and the one who carries it out."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import redis
+
+from connector.embedded_redis import embedded_url
+from connector.kernel.standin import Answer
+from connector.orphans import started
+from sources.quickbooks_online.standin_faults import outage, system_fault, throttle, throttle_as_xml
+from tests.postgres import Server
+from tests.stack import REALM, ROOT, Stack
+
+POST, HISTORY, READ, TOKEN = "POST /api/chat.postMessage", "/api/conversations", "/v3/company/", "/tokens/bearer"
+HTML = Answer(502, b"<html><head><title>502 Bad Gateway</title></head></html>", content_type="text/html")
+ERROR = Answer(500, b'{"ok":false,"error":"fatal_error"}')
+#: Slow answers are slower than HTTP_TIMEOUT_SECONDS of the gauntlet's stack, and known before the first look.
+SLOW = 4.0
+#: After Redis has come back, pace and allowances count as wiped for so long (seconds).
+WIPED = 4.0
+
+#: Kind of fault -> target -> its weight in the schedule.
+MENU = {
+    "kill": {"web": 6, "web child": 4, "slack": 12, "work": 12, "beat": 4, "redis": 10, "tree": 5},
+    "flush": {"redis": 10},
+    "freeze": {"slack": 8, "work": 6, "web": 3, "beat": 2, "redis": 4},
+    "slack": {
+        "429": 8, "500": 6, "502 page": 6, "truncated": 6, "slow before": 3, "slow after": 4, "cut before": 4,
+        "internal_error": 3, "history 500": 4, "history 429": 4,
+    },
+    "intuit": {
+        "503": 6, "429": 6, "429 in XML": 3, "truncated": 4, "slow": 3, "10000": 3, "token expired": 6,
+        "token expired, refresh 503": 4, "token expired, refresh cut": 4,
+    },
+}  # fmt: skip
+SECOND_HOST = {"kill": {"slack 2": 8, "work 2": 6}, "freeze": {"slack 2": 8, "work 2": 4}}
+POSTGRES = {"postgres": {"restart": 8, "disconnect": 8}}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fault:
+    """What happens so many seconds after the start. `seconds` is how long a freeze lasts."""
+
+    at: float
+    kind: str
+    target: str
+    seconds: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind} {self.target}"
+
+
+def schedule(
+    seed: int, count: int, seconds: float, *, lease: float, hosts: int = 1, postgres: bool = False
+) -> list[Fault]:
+    """So many faults, evenly over the time. Each kind comes once before any comes by its weight."""
+    chance = random.Random(f"faults {seed}")
+    weights = {
+        (kind, target): weight
+        for menu in (MENU, SECOND_HOST if hosts > 1 else {}, POSTGRES if postgres else {})
+        for kind, targets in menu.items()
+        for target, weight in targets.items()
+    }
+    kinds = list(weights)
+    chance.shuffle(kinds)
+    kinds += chance.choices(list(weights), list(weights.values()), k=max(0, count - len(kinds)))
+    kinds = kinds[:count]
+    chance.shuffle(kinds)
+    faults = []
+    for number, (kind, target) in enumerate(kinds):
+        at = seconds * (number + chance.random()) / count
+        worker = target.startswith(("slack", "work"))
+        frozen = lease + chance.uniform(1.0, 8.0) if worker else chance.uniform(2.0, 5.0)
+        faults.append(Fault(round(at, 2), kind, target, round(frozen, 2) if kind == "freeze" else 0.0))
+    return faults
+
+
+class SecondHost:
+    """A second pair of workers on the same database and Redis."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.var = Path(tempfile.mkdtemp(prefix="host-", dir=stack.var))
+        self._env = {
+            **stack.env,
+            "VAR_DIR": str(self.var),
+            "REDIS_URL": embedded_url(stack.var),
+            "DATABASE_URL": stack.env.get("DATABASE_URL") or f"sqlite:///{stack.var / 'connector.sqlite3'}",
+            "MLC_HOST": "2",
+        }
+        self._log = stack.log.with_name("host2.log")
+        self._running: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            self._running = subprocess.Popen(
+                [sys.executable, "-m", "tests.gauntlet.host"],
+                cwd=ROOT, env=self._env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+
+    def stop(self) -> None:
+        if self._running:
+            self._running.terminate()
+            self._running.wait(30)
+
+
+class Saboteur:
+    """Carries faults out on a running stack, and notes what each may explain."""
+
+    def __init__(self, stack: Stack, *, second: SecondHost | None = None, server: Server | None = None) -> None:
+        self.done: collections.Counter[str] = collections.Counter()
+        self.missed: collections.Counter[str] = collections.Counter()
+        #: From, to (epoch seconds): Redis did not know what had been, or a worker was frozen in whatever it did.
+        self.wiped: list[tuple[float, float]] = []
+        self.frozen: list[tuple[float, float]] = []
+        self._stack, self._second, self._server = stack, second, server
+        self._thaws: list[threading.Timer] = []
+        self._acts: dict[str, Callable[[Fault], bool]] = {
+            "kill": self._kill, "flush": self._flush, "freeze": self._freeze,
+            "slack": self._slack, "intuit": self._intuit, "postgres": self._postgres,
+        }  # fmt: skip
+
+    def act(self, fault: Fault) -> bool:
+        """Carries the fault out; False when there was nothing to hit."""
+        is_done = self._acts[fault.kind](fault)
+        (self.done if is_done else self.missed)[fault.name] += 1
+        return is_done
+
+    def tend(self) -> None:
+        """Starts `manage.py up` again where it has ended, as an init system would."""
+        if self._stack.up is None or self._stack.up.poll() is not None:
+            self._stack.spawn()
+
+    def make_peace(self) -> None:
+        """Nothing stays frozen, and nothing scripted waits any more."""
+        for thaw in self._thaws:
+            thaw.join()
+        for standin in (self._stack.slack, self._stack.intuit):
+            standin.faults.clear()
+
+    def explains(self, at: float) -> bool:
+        """Whether the pace may have been lost at that time."""
+        return any(begin <= at <= end + WIPED for begin, end in (*self.wiped, *self.frozen))
+
+    # --- processes ---------------------------------------------------------------------------------------------------
+
+    def _pid(self, target: str) -> int | None:
+        """The child's number, from the note that its supervisor keeps; None when it is not running just now."""
+        name, _, host = target.partition(" ")
+        var = self._second.var if host == "2" and self._second else self._stack.var
+        with contextlib.suppress(OSError, ValueError):
+            number, _, start = (var / "run" / f"{name}.pid").read_text().partition(" ")
+            pid = int(number)
+            if started(pid) != start:
+                return None
+            if host == "child":
+                found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+                return int(found[0]) if found else None
+            return pid
+        return None
+
+    def _kill(self, fault: Fault) -> bool:
+        if fault.target == "tree":
+            assert self._stack.up
+            self._wipe()
+            self._stack.up.kill()
+            self._stack.up.wait()
+            self._stack.spawn()
+            return True
+        if fault.target == "redis":
+            self._wipe()
+        return self._signal(fault.target, signal.SIGKILL)
+
+    def _signal(self, target: str, number: int) -> bool:
+        pid = self._pid(target)
+        if pid is None:
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+        return True
+
+    def _freeze(self, fault: Fault) -> bool:
+        pid = self._pid(fault.target)
+        if pid is None:
+            return False
+        group = os.getpgid(pid)
+        now = time.time()
+        windows = self.wiped if fault.target == "redis" else self.frozen
+        windows.append((now, now + fault.seconds))
+
+        def thaw() -> None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGCONT)
+
+        os.killpg(group, signal.SIGSTOP)
+        timer = threading.Timer(fault.seconds, thaw)
+        timer.start()
+        self._thaws.append(timer)
+        return True
+
+    # --- Redis and the database --------------------------------------------------------------------------------------
+
+    def _wipe(self) -> None:
+        now = time.time()
+        self.wiped.append((now, now))
+
+    def _flush(self, fault: Fault) -> bool:
+        self._wipe()
+        with (
+            contextlib.suppress(redis.RedisError, OSError),
+            redis.Redis.from_url(embedded_url(self._stack.var), socket_timeout=2, socket_connect_timeout=1) as client,
+        ):
+            client.flushall()
+            self._wipe()
+            return True
+        return False
+
+    def _postgres(self, fault: Fault) -> bool:
+        if fault.target == "restart" and self._server:
+            self._server.restart()
+            return True
+        with contextlib.suppress(psycopg.Error), psycopg.connect(self._stack.env["DATABASE_URL"]) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            return True
+        return False
+
+    # --- vendors -----------------------------------------------------------------------------------------------------
+
+    def _slack(self, fault: Fault) -> bool:
+        slack = self._stack.slack
+        pattern, kind, times, answer = {
+            "429": (POST, "answer", 1, slack.ratelimited(1)),
+            "500": (POST, "answer", 2, ERROR),
+            "502 page": (POST, "answer", 2, HTML),
+            "truncated": (POST, "truncate", 2, None),
+            "slow before": (POST, "slow", 1, None),
+            "slow after": (POST, "slow_after", 2, None),
+            "cut before": (POST, "cut_before", 2, None),
+            "internal_error": (POST, "answer", 2, slack.error("internal_error")),
+            "history 500": (HISTORY, "answer", 2, HTML),
+            "history 429": (HISTORY, "answer", 2, slack.ratelimited(1)),
+        }[fault.target]
+        slack.fail(pattern, kind, times=times, answer=answer, seconds=SLOW)
+        return True
+
+    def _intuit(self, fault: Fault) -> bool:
+        intuit = self._stack.intuit
+        name, _, refresh = fault.target.partition(", ")
+        if name == "token expired":
+            if refresh:
+                kind = "cut_after" if refresh == "refresh cut" else "answer"
+                intuit.fail(TOKEN, kind, answer=outage())
+            intuit.expire_access_tokens(REALM)
+            return True
+        kind, times, answer = {
+            "503": ("answer", 3, outage()),
+            "429": ("answer", 3, throttle()),
+            "429 in XML": ("answer", 2, throttle_as_xml()),
+            "10000": ("answer", 2, system_fault()),
+            "truncated": ("truncate", 2, None),
+            "slow": ("slow", 2, None),
+        }[name]
+        intuit.fail(READ, kind, times=times, answer=answer, seconds=SLOW)
+        return True
