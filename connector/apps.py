@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
-from django.contrib.admin.apps import AdminConfig as DjangoAdminConfig
+from django.contrib.admin.apps import SimpleAdminConfig
 
 
 class ConnectorConfig(AppConfig):
@@ -16,12 +16,7 @@ class ConnectorConfig(AppConfig):
         assert celery and checks
 
 
-class AdminConfig(DjangoAdminConfig):
+class AdminConfig(SimpleAdminConfig):
+    """Only the web process loads the admin's pages (see `urls`): workers stay small without them."""
+
     default_site = "connector.admin.site.Site"
-
-    def ready(self) -> None:
-        super().ready()
-        # Not by discovery, which imports our package while the site is still being made.
-        from connector.admin import pages
-
-        assert pages

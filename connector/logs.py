@@ -58,6 +58,13 @@ class Redact(logging.Filter):
         return True
 
 
+class NoProbes(logging.Filter):
+    """Leaves out the probes of readiness: that the stack is not ready yet is their answer, not an error."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return getattr(getattr(record, "request", None), "path", "") != "/readyz"
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object a line."""
 

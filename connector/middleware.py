@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -57,7 +58,8 @@ class SecondFactor:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if request.path.startswith(("/admin/", "/oauth/")) and self._is_due(request):
-            return redirect(f"{reverse('admin:second-factor')}?next={request.path}")
+            query = urlencode({"next": request.get_full_path()})
+            return redirect(f"{reverse('admin:second-factor')}?{query}")
         return self.get_response(request)
 
     def _is_due(self, request: HttpRequest) -> bool:

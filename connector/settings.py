@@ -124,6 +124,8 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True
+# Messages may name a company: they travel in a signed cookie rather than lie in the session table.
+MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"
 LOGIN_URL = "admin:login"
 # The middleware refuses larger bodies by path; Django's own limit must not come first with its 400.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 33 * 1024 * 1024
@@ -147,7 +149,7 @@ LOG_FORMAT = env.str("LOG_FORMAT", "console")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"redact": {"()": "connector.logs.Redact"}},
+    "filters": {"redact": {"()": "connector.logs.Redact"}, "no_probes": {"()": "connector.logs.NoProbes"}},
     "formatters": {
         "json": {"()": "connector.logs.JsonFormatter"},
         "console": {"()": "connector.logs.ConsoleFormatter"},
@@ -158,6 +160,7 @@ LOGGING = {
         "django": {"level": "INFO", "handlers": [], "propagate": True},
         "django.server": {"level": "WARNING", "handlers": [], "propagate": True},
         "django.security": {"level": "ERROR"},
+        "django.request": {"filters": ["no_probes"]},
         "celery": {"level": "INFO"},
         "celery.app.trace": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},

@@ -6,6 +6,9 @@ from django.contrib import admin
 from django.urls import path
 
 from connector import oauth_views, views
+from connector.admin import pages
+
+pages.load()
 
 urlpatterns = [
     path("", views.home),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import signal
@@ -73,16 +74,16 @@ def test_twelve_messages_keep_their_second_and_their_order_and_channels_do_not_s
     for channel in (AP, *channels):
         posts = stack.posts(channel)
         assert [post.text.split()[1] for post in posts] == [f"P-{number}" for number in range(12)]
-        gaps = [later.at - earlier.at for earlier, later in zip(posts, posts[1:], strict=False)]
+        gaps = [later.at - earlier.at for earlier, later in itertools.pairwise(posts)]
         assert min(gaps) >= 1.0
         assert posts[-1].at - posts[0].at < 12 * 1.15
 
 
 def test_an_invoice_over_the_threshold_goes_to_both_channels(stack: Stack) -> None:
     for number, total in (("1001", 5000), ("1002", 5000.01)):
-        document = {"CustomerRef": {"value": "1", "name": "Amy's Bird Sanctuary"}, "DocNumber": number,
-                    "TotalAmt": total, "Balance": total, "TxnDate": "2026-11-03", "CurrencyRef": {"value": "USD"}}  # fmt: skip
-        invoice = stack.intuit.put(REALM, "Invoice", document)
+        amounts = {"TotalAmt": total, "Balance": total, "CurrencyRef": {"value": "USD"}}
+        customer = {"value": "1", "name": "Amy's Bird Sanctuary"}
+        invoice = stack.intuit.put(REALM, "Invoice", {"CustomerRef": customer, "DocNumber": number, **amounts})
         assert stack.notify(("Invoice", invoice["Id"], "created")) == 200
     stack.wait_for_posts(3)
     assert [post.text.split()[1] for post in stack.posts(AP)] == ["1001", "1002"]
@@ -205,7 +206,7 @@ def test_an_archived_channel_parks_alerts_and_is_replayed(stack: Stack) -> None:
     assert stack.answer("replay", "--channel", AP, "--status", "parked")["matched"] == 0
 
 
-# --- secrets ---------------------------------------------------------------------------------------------------------------
+# --- secrets ---
 
 CANARIES = ("Canary Vendor Ltd", "CANARY-DOC-77", "4242.42", "canary memo text", "Canary account name")
 
@@ -246,9 +247,9 @@ def crawl(stack: Stack, opener: Any, *, limit: int = 150) -> Iterator[tuple[str,
 
 def test_nothing_at_rest_tells_a_secret_or_what_the_books_say(stack: Stack) -> None:
     tokens = [token for row in acme(stack)["organizations"][0]["connections"] for token in row["credentials"].values()]
-    document = acme(stack, {"name": "All to AP", "channel": AP, "events": ["bill.*"],
-                            "where": {"parties": ["Canary Vendor Ltd"]}},
-                    names=[{"connection": "acme-books", "kind": "account", "id": "7", "name": "Canary account name"}])  # fmt: skip
+    route = {"name": "All to AP", "channel": AP, "events": ["bill.*"], "where": {"parties": ["Canary Vendor Ltd"]}}
+    name = {"connection": "acme-books", "kind": "account", "id": "7", "name": "Canary account name"}
+    document = acme(stack, route, names=[name])
     stack.configure(document, "--force-credentials")
     tokens += [token for row in document["organizations"][0]["connections"] for token in row["credentials"].values()]
     secrets = [token for token in tokens if not token.startswith("20")]

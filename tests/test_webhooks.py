@@ -185,7 +185,7 @@ def test_no_signed_document_brings_the_door_down(document: Any, books: Connectio
     assert post(json.dumps(document).encode()).status_code == 200
 
 
-# --- Slack -------------------------------------------------------------------------------------------------------------
+# --- Slack ---
 
 
 def slack_post(

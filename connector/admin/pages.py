@@ -1,5 +1,16 @@
-"""Registers every page on the site; imported once all applications are ready."""
+"""Puts every page on the site. Only the web process needs them, so only `urls` asks for it: workers stay small."""
 
-from connector.admin import accounts, audit, connections, deliveries, inbox, organizations, routes
+from __future__ import annotations
 
-__all__ = ["accounts", "audit", "connections", "deliveries", "inbox", "organizations", "routes"]
+import importlib
+
+from django.contrib import admin
+
+PAGES = ("accounts", "audit", "connections", "deliveries", "inbox", "organizations", "routes")
+
+
+def load() -> None:
+    """Registers the pages of other packages, then ours, which change some of theirs."""
+    admin.autodiscover()
+    for name in PAGES:
+        importlib.import_module(f"connector.admin.{name}")

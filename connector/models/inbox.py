@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Iterable
 from typing import Any
 
 from django.db import models
@@ -95,28 +97,37 @@ class Payload(Row):
         constraints = [models.UniqueConstraint(fields=["event", "kind"], name="payload_once")]
         indexes = [models.Index(fields=["created_at"])]
 
-    @classmethod
-    def of(cls, event: InboxEvent, kind: PayloadKind, content: Any) -> Payload:
+    @staticmethod
+    def of(event: InboxEvent, kind: PayloadKind, content: Any) -> Payload:
         """An unsaved payload."""
-        payload = cls(id=keyed_uuid(event.pk, kind), event=event, kind=kind, created_at=timezone.now())
+        payload = Payload(id=keyed_uuid(event.pk, kind), event=event, kind=kind, created_at=timezone.now())
         payload.content = content
         return payload
 
-    @classmethod
-    def put(cls, event: InboxEvent, kind: PayloadKind, content: Any) -> None:
-        """Stores a payload in the place of an earlier one of that kind."""
-        cls.objects.bulk_create(
-            [cls.of(event, kind, content)],
+    @staticmethod
+    def put_many(rows: Iterable[tuple[InboxEvent, PayloadKind, Any]]) -> None:
+        """Stores payloads, each in the place of an earlier one of that event and kind."""
+        Payload.objects.bulk_create(
+            [Payload.of(event, kind, content) for event, kind, content in rows],
             update_conflicts=True,
             unique_fields=["id"],
             update_fields=["content_sealed", "created_at"],
         )
 
-    @classmethod
-    def read(cls, event: InboxEvent, kind: PayloadKind) -> Any:
+    @staticmethod
+    def put(event: InboxEvent, kind: PayloadKind, content: Any) -> None:
+        Payload.put_many([(event, kind, content)])
+
+    @staticmethod
+    def read_many(events: Iterable[InboxEvent], kind: PayloadKind) -> dict[uuid.UUID, Any]:
+        """The contents of that kind by event; those without one (any more) are left out."""
+        rows = Payload.objects.filter(pk__in=[keyed_uuid(event.pk, kind) for event in events])
+        return {row.event_id: row.content for row in rows}
+
+    @staticmethod
+    def read(event: InboxEvent, kind: PayloadKind) -> Any:
         """The content of that kind, or None when there is none (any more)."""
-        payload = cls.objects.filter(pk=keyed_uuid(event.pk, kind)).first()
-        return payload.content if payload else None
+        return Payload.read_many([event], kind).get(event.pk)
 
 
 class RecordState(Row):

@@ -86,13 +86,13 @@ def _step(mailbox: Mailbox, sink: Sink, gate: Gate) -> None:
 def _post(claim: Claim, sink: Sink, gate: Gate) -> None:
     rendered, thread = composing.compose(claim, sink)
     posting = Posting(str(claim.message.pk), claim.mailbox.target, rendered, thread)
-    if sink.is_paced:
-        gate.start_gap(float(settings.SLACK_SPACING_SECONDS))
     started = time.monotonic()
 
     def work(ctx: Context) -> Receipt:
         if clock.now() > claim.lease_until:
             raise Retry("the lease ended before the post began", code="lease")
+        if sink.is_paced:
+            gate.start_gap(float(settings.SLACK_SPACING_SECONDS))
         return sink.post(ctx, posting)
 
     try:

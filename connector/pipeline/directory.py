@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
+from collections import defaultdict
 from collections.abc import Iterable
+from uuid import UUID
 
 from connector import registry
 from connector.kernel.contracts import Context, Name, Names
@@ -13,17 +16,22 @@ from connector.models.base import keyed_uuid
 from connector.pipeline import clock
 
 FRESH = dt.timedelta(hours=24)
+_loading: dict[UUID, threading.Lock] = defaultdict(threading.Lock)
 
 
 def ensure(ctx: Context, connection: Connection, wanted: Iterable[Ref]) -> None:
     """Looks up, at the source, those of the wanted names that the directory lacks or has had for a day."""
     keys = {(ref.kind, ref.id) for ref in wanted if ref.id}
-    if not keys:
-        return
+    # One at a time: the first brings whole lists, and the others find what they want.
+    with _loading[connection.pk]:
+        _load_missing(ctx, connection, keys)
+
+
+def _load_missing(ctx: Context, connection: Connection, keys: set[tuple[str, str]]) -> None:
     fresh = DirectoryName.objects.filter(
         connection=connection, record_id__in={record_id for _, record_id in keys}, fetched_at__gt=clock.now() - FRESH
     )
-    missing = keys - set(fresh.values_list("kind", "record_id"))
+    missing = keys - set(fresh.values_list("kind", "record_id")) if keys else set()
     if missing:
         source = registry.source(connection.system)
         found = list(source.load_names(ctx, [Ref(kind, record_id) for kind, record_id in sorted(missing)]))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from django.db import connection as database
 from django.db import transaction
 
 from connector import registry
-from connector.kernel.contracts import Names, Record
+from connector.kernel.contracts import Names, Notice, Record
 from connector.kernel.events import NAME_KINDS, FinancialEvent, from_json, to_json
 from connector.kernel.values import BadValue
 from connector.models import Connection, EventState, InboxEvent, Payload, PayloadKind, RecordState
@@ -36,30 +38,39 @@ def read_record(content: Mapping[str, Any]) -> Record:
 def map_events(event_ids: Sequence[str | UUID]) -> None:
     """Advances those of the events that are `fetched`."""
     rows = InboxEvent.objects.filter(pk__in=event_ids, state=EventState.FETCHED)
+    events = list(rows.select_related("connection__organization").order_by("pk"))
+    records = Payload.read_many(events, PayloadKind.RECORD)
+    notices = resolve.notices_of(events)
     readers: dict[UUID, Names] = {}
-    for event in rows.select_related("connection__organization").order_by("pk"):
-        connection = event.connection
-        assert connection is not None
+    mapped: list[tuple[InboxEvent, FinancialEvent | BadValue]] = []
+    for event in events:
+        connection = _connection(event)
         names = readers.setdefault(connection.pk, directory.reader(connection))
         try:
-            financial = to_event(connection, event, names)
+            mapped.append((event, _to_event(connection, notices[event.pk], records.get(event.pk), names)))
         except BadValue as error:
-            with transaction.atomic():
-                resolve.fail(connection, event, f"the record cannot be read: {error}")
-            continue
-        _store(connection, event, financial)
+            mapped.append((event, error))
+    with transaction.atomic():
+        _store([(event, result) for event, result in mapped if isinstance(result, FinancialEvent)])
+        for event, result in mapped:
+            if isinstance(result, BadValue):
+                resolve.fail(_connection(event), event, f"the record cannot be read: {result}")
 
 
-def to_event(connection: Connection, event: InboxEvent, names: Names) -> FinancialEvent:
-    """The neutral form of an event's stored record. Raises `BadValue`."""
-    content = Payload.read(event, PayloadKind.RECORD)
+def _connection(event: InboxEvent) -> Connection:
+    assert event.connection is not None
+    return event.connection
+
+
+def _to_event(connection: Connection, notice: Notice, content: Any, names: Names) -> FinancialEvent:
+    """The neutral form of a stored record. Raises `BadValue`."""
     if content is None:
         raise BadValue("its payload is past retention")
     record = read_record(content)
     source = registry.source(connection.system)
     ctx = credentials.Use(connection).context(credentials.opened(None))
-    financial = source.to_event(ctx, resolve.notice_of(event), record, names)
-    return _remembered(connection, financial) if record.is_gone else financial
+    financial = source.to_event(ctx, notice, record, names)
+    return _remembered(connection, financial) if record.is_gone else _numbered(connection, financial)
 
 
 def _remembered(connection: Connection, financial: FinancialEvent) -> FinancialEvent:
@@ -73,21 +84,38 @@ def _remembered(connection: Connection, financial: FinancialEvent) -> FinancialE
     )
 
 
+def _numbered(connection: Connection, financial: FinancialEvent) -> FinancialEvent:
+    """A payment with the numbers of what it settles, as far as those records were told before."""
+    settles = []
+    for item in financial.settles:
+        state = None if item.number else known_state(connection, item.record, item.id)
+        number = str((state.event or {}).get("number", "")) if state else ""
+        settles.append(dataclasses.replace(item, number=number) if number else item)
+    return dataclasses.replace(financial, settles=tuple(settles)) if settles else financial
+
+
 def known_state(connection: Connection, record: str, record_id: str) -> RecordState | None:
     return RecordState.objects.filter(pk=keyed_uuid(connection.pk, record, record_id)).first()
 
 
-def _store(connection: Connection, event: InboxEvent, financial: FinancialEvent) -> None:
-    with transaction.atomic():
-        moved = InboxEvent.objects.filter(pk=event.pk, state=EventState.FETCHED).update(
+def _store(mapped: list[tuple[InboxEvent, FinancialEvent]]) -> None:
+    """Writes what is still `fetched`; one statement for all events of a kind."""
+    held = InboxEvent.objects.filter(pk__in=[event.pk for event, _ in mapped], state=EventState.FETCHED)
+    if database.features.has_select_for_update:
+        held = held.select_for_update(of=("self",))
+    still = set(held.values_list("pk", flat=True))
+    groups: dict[tuple[str, str], list[UUID]] = defaultdict(list)
+    mine = [(event, financial) for event, financial in mapped if event.pk in still]
+    for event, financial in mine:
+        groups[financial.record, financial.operation].append(event.pk)
+        if financial.record in NAME_KINDS:
+            directory.forget(_connection(event), financial.record, financial.record_id)
+    for (record, operation), ids in groups.items():
+        InboxEvent.objects.filter(pk__in=ids).update(
             state=EventState.MAPPED,
             state_at=clock.now(),
-            record=financial.record,
-            operation=financial.operation,
+            record=record,
+            operation=operation,
             next_attempt_at=clock.after(intake.GRACE),
         )
-        if not moved:
-            return
-        Payload.put(event, PayloadKind.EVENT, to_json(financial))
-        if financial.record in NAME_KINDS:
-            directory.forget(connection, financial.record, financial.record_id)
+    Payload.put_many((event, PayloadKind.EVENT, to_json(financial)) for event, financial in mine)

@@ -8,7 +8,7 @@ from typing import Any
 from connector import registry
 from connector.kernel.events import FinancialEvent, from_json
 from connector.models import InboxEvent, Payload, PayloadKind, Route
-from connector.pipeline import composing, routing
+from connector.pipeline import composing, decisions
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ def preview(route: Route, *, last: int = 50) -> list[Shown]:
     shown = []
     for payload in payloads.select_related("event").order_by("-event_id")[:last]:
         event = from_json(FinancialEvent, payload.content)
-        decision = routing.decide(route, event)
+        decision = decisions.decide(route, event)
         message = sink.render(event, composing.style_of(route))
         shown.append(
             Shown(

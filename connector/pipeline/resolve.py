@@ -5,10 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db import connection as database
 from django.db import transaction
 from django.db.models import F, Q
 
@@ -44,7 +46,7 @@ def fetch(event_ids: Sequence[str | UUID]) -> None:
 
 def _fetch_for(connection: Connection, events: list[InboxEvent]) -> None:
     source = registry.source(connection.system)
-    notices = {event.pk: notice_of(event) for event in events}
+    notices = notices_of(events)
     by_notice = {id(notice): pk for pk, notice in notices.items()}
 
     def work(ctx: Context) -> dict[UUID, Record | Exception]:
@@ -75,9 +77,13 @@ def _name(ctx: Context, connection: Connection, wanted: list[Ref], events: list[
         log.warning("names of %s cannot be looked up (%s)", connection.slug, error.code)
 
 
-def notice_of(event: InboxEvent) -> Notice:
-    """The stored notice of an event (the table's columns where its payload is gone)."""
-    content = Payload.read(event, PayloadKind.NOTICE) or {}
+def notices_of(events: Sequence[InboxEvent]) -> dict[UUID, Notice]:
+    """The stored notice of each event (its table's columns where the payload is gone)."""
+    contents = Payload.read_many(events, PayloadKind.NOTICE)
+    return {event.pk: _notice(event, contents.get(event.pk) or {}) for event in events}
+
+
+def _notice(event: InboxEvent, content: Mapping[str, Any]) -> Notice:
     return Notice(
         account=event.account,
         record=event.record,
@@ -100,11 +106,12 @@ def _settle(connection: Connection, events: list[InboxEvent], found: dict[UUID, 
     """Stores what was fetched, and when to try again for the rest."""
     missing = Retry("the source left this record out of its answer", code="missing")
     with transaction.atomic():
+        _store([(event, found.get(event.pk)) for event in events])
         for event in events:
             outcome = found.get(event.pk, missing)
             if isinstance(outcome, Record):
-                _store(event, outcome)
-            elif isinstance(outcome, Retry | Unknown) and not retry.is_exhausted(event.received_at):
+                continue
+            if isinstance(outcome, Retry | Unknown) and not retry.is_exhausted(event.received_at):
                 _again(event, outcome)
             elif isinstance(outcome, VendorError):
                 _fail(connection, event, outcome)
@@ -112,18 +119,25 @@ def _settle(connection: Connection, events: list[InboxEvent], found: dict[UUID, 
                 _fail(connection, event, Reject(f"the record cannot be read: {outcome}", code="unreadable"))
 
 
-def _store(event: InboxEvent, record: Record) -> None:
-    moved = InboxEvent.objects.filter(pk=event.pk, state=EventState.RECEIVED).update(
+def _store(fetched: Sequence[tuple[InboxEvent, Record | Exception | None]]) -> None:
+    """Writes what was fetched of the events that are still `received`."""
+    records = {event.pk: record for event, record in fetched if isinstance(record, Record)}
+    held = InboxEvent.objects.filter(pk__in=records, state=EventState.RECEIVED)
+    if database.features.has_select_for_update:
+        held = held.select_for_update(of=("self",))
+    events = list(held)
+    for event in events:
+        version = records[event.pk].version
+        event.version_number, event.version_stamp = min(version[0], 2**63 - 1), version[1][:40]
+    InboxEvent.objects.bulk_update(events, ["version_number", "version_stamp"])
+    InboxEvent.objects.filter(pk__in=[event.pk for event in events]).update(
         state=EventState.FETCHED,
         state_at=clock.now(),
-        version_number=min(record.version[0], 2**63 - 1),
-        version_stamp=record.version[1][:40],
+        reason="",
         lease_until=None,
         next_attempt_at=clock.after(intake.GRACE),
-        reason="",
     )
-    if moved:
-        Payload.put(event, PayloadKind.RECORD, intake.record_as_json(record))
+    Payload.put_many((event, PayloadKind.RECORD, intake.record_as_json(records[event.pk])) for event in events)
 
 
 def _again(event: InboxEvent, error: Retry | Unknown) -> None:

@@ -1,14 +1,15 @@
-"""mapped -> routed: which routes tell this event, and that each tells one state of a record once.
+"""mapped -> routed: which routes tell an event, and that each tells one state of a record once.
 
 Several notices that lead to the same fetched state become one delivery on each route (its `state_key` is unique
 there). An event whose fetched state is older than one already seen is fetched again rather than told.
+
+Events travel in batches, and a batch is one transaction with few statements.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
-from typing import Any
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from uuid import UUID
 
 from django.db import connection as database
@@ -30,134 +31,75 @@ from connector.models import (
     SearchTerm,
 )
 from connector.models.base import keyed_uuid
-from connector.pipeline import audit, changes, clock, conditions, hints, unusual
-from connector.pipeline.hashing import keyed_hash, term_hash, terms_of
+from connector.pipeline import audit, clock, hints, unusual
+from connector.pipeline.decisions import Decision, decide_with_history, record_key, state_key
+from connector.pipeline.hashing import term_hash, terms_of
 
 #: How often an event that looks older than what is known is fetched again before it is believed.
 MAX_REREADS = 3
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Decision:
-    """What one route made of an event."""
-
-    route: Route
-    checks: tuple[conditions.Check, ...]
-
-    @property
-    def is_match(self) -> bool:
-        return all(check.is_satisfied for check in self.checks)
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "route": self.route.name,
-            "matched": self.is_match,
-            "checks": [dataclasses.asdict(check) for check in self.checks],
-        }
-
-    def reason(self) -> str:
-        """The first condition that was not met, for people."""
-        for check in self.checks:
-            if not check.is_satisfied:
-                return f"{check.condition}: wanted {check.wanted}, met {check.met}"
-        return "every condition is met"
-
-
-def decide(route: Route, event: FinancialEvent) -> Decision:
-    return Decision(route, tuple(conditions.decide(route.events, route.conditions or {}, event)))
+#: An event with its neutral form.
+Told = tuple[InboxEvent, FinancialEvent]
 
 
 def route_events(event_ids: Sequence[str | UUID]) -> None:
     """Advances those of the events that are `mapped`."""
-    rows = InboxEvent.objects.filter(pk__in=event_ids, state=EventState.MAPPED)
-    mailboxes: set[UUID] = set()
-    # Where several notices led to one state, the creation is the one to tell; the outbox keeps the order of storing.
-    for event in sorted(
-        rows.select_related("connection__organization"), key=lambda row: (row.operation != "created", row.pk)
-    ):
-        mailboxes |= route_event(event)
-    hints.drain(mailboxes)
-
-
-def route_event(event: InboxEvent) -> set[UUID]:
-    """Routes one event; the mailboxes that have something new."""
-    connection = event.connection
-    assert connection is not None
-    content = Payload.read(event, PayloadKind.EVENT)
     with transaction.atomic():
-        if not _hold(event):
-            return set()
-        if content is None:
-            _settle(event, EventState.FAILED, "its payload is past retention")
-            return set()
-        financial = from_json(FinancialEvent, content)
-        if _is_overtaken(connection, event):
-            return set()
-        if (marked := unusual.marked(connection, financial)) is not financial:
-            financial = marked
-            Payload.put(event, PayloadKind.EVENT, to_json(financial))
-        _remember(connection, event, financial)
-        _index(event, financial)
-        routes = Route.objects.filter(source=connection, is_active=True).select_related("sink").order_by("created_at")
-        decisions = [_on_route(decide(route, financial), event, financial) for route in routes]
-        Payload.put(event, PayloadKind.DECISIONS, [decision.as_json() for decision in decisions])
-        return _deliver(connection, event, decisions)
+        rows = InboxEvent.objects.filter(pk__in=event_ids, state=EventState.MAPPED)
+        rows = rows.select_related("connection__organization")
+        if database.features.has_select_for_update:
+            rows = rows.select_for_update(of=("self",))
+        # Where several notices led to one state, the creation is told; the outbox keeps the order of storing.
+        events = sorted(rows, key=lambda row: (row.operation != "created", row.pk))
+        mailboxes: set[UUID] = set()
+        for batch in _rounds(events):
+            mailboxes |= _route_batch(batch)
+        hints.drain(mailboxes)
 
 
-def _on_route(decision: Decision, event: InboxEvent, financial: FinancialEvent) -> Decision:
-    """The decision, with what the route has told of this record before: an update without news is not told."""
-    if not decision.is_match or event.operation != "updated":
-        return decision
-    told = Delivery.objects.filter(route=decision.route, record_key=record_key(event), event_id__lt=event.pk)
-    last = told.exclude(state=DeliveryState.FAILED).select_related("event").order_by("-event_id").first()
-    if last is None or last.state_key == state_key(event):  # a repetition, which the outbox refuses
-        return decision
-    content = Payload.read(last.event, PayloadKind.EVENT)
-    if content is None or changes.is_visible(from_json(FinancialEvent, content), financial):
-        return decision
-    same = conditions.Check("changes", "something that a reader sees", "nothing", is_satisfied=False)
-    return dataclasses.replace(decision, checks=(*decision.checks, same))
+def _rounds(events: Iterable[InboxEvent]) -> Iterator[list[InboxEvent]]:
+    """The events so that no record stands twice in a batch: its second event must see what the first left."""
+    batches: list[list[InboxEvent]] = []
+    counts: dict[tuple[object, str, str], int] = defaultdict(int)
+    for event in events:
+        key = (event.connection_id, event.record, event.record_id)
+        if counts[key] == len(batches):
+            batches.append([])
+        batches[counts[key]].append(event)
+        counts[key] += 1
+    yield from batches
 
 
-def _hold(event: InboxEvent) -> bool:
-    """Whether the event is still `mapped`, with its row held for this transaction."""
-    rows = InboxEvent.objects.filter(pk=event.pk, state=EventState.MAPPED)
-    if database.features.has_select_for_update:
-        rows = rows.select_for_update(of=("self",))
-    return rows.exists()
-
-
-def _settle(event: InboxEvent, state: EventState, reason: str) -> None:
-    InboxEvent.objects.filter(pk=event.pk).update(
-        state=state, state_at=clock.now(), reason=reason[:200], next_attempt_at=None, lease_until=None
+def _route_batch(events: list[InboxEvent]) -> set[UUID]:
+    """Routes events of different records; the mailboxes that have something new."""
+    contents = Payload.read_many(events, PayloadKind.EVENT)
+    known = RecordState.objects.in_bulk([state_id(event) for event in events])
+    _settle([event for event in events if event.pk not in contents], EventState.FAILED, "its payload is past retention")
+    told: list[Told] = []
+    for event in events:
+        if event.pk in contents and not _is_overtaken(event, known.get(state_id(event))):
+            told.append((event, from_json(FinancialEvent, contents[event.pk])))
+    told = _marked(told)
+    _remember(told)
+    _index(told)
+    decisions = _decisions(told)
+    Payload.put_many(
+        (event, PayloadKind.DECISIONS, [decision.as_json() for decision in decisions[event.pk]]) for event, _ in told
     )
-    connection = event.connection
-    assert connection is not None
-    audit.append(
-        connection.organization,
-        audit.Entry(f"event.{state}", connection=connection.slug, event=str(event.pk), reason=reason[:200]),
-    )
+    return _deliver([event for event, _ in told], decisions)
 
 
-def state_key(event: InboxEvent) -> str:
-    """What of a record one route tells once. Creation and update are one kind: both tell the record as it is."""
-    version = f"{event.version_number}:{event.version_stamp}"
-    if event.operation in ("created", "updated"):
-        return f"state:{version}"
-    if event.operation == "emailed" and event.occurred_at:
-        return f"emailed:{event.occurred_at.isoformat()}"
-    return f"{event.operation}:{version}"
+def state_id(event: InboxEvent) -> UUID:
+    return keyed_uuid(event.connection_id, event.record, event.record_id)
 
 
-def _is_overtaken(connection: Connection, event: InboxEvent) -> bool:
+def _is_overtaken(event: InboxEvent, known: RecordState | None) -> bool:
     """A state older than one already seen: read again, and ignored when the source keeps saying so."""
-    known = RecordState.objects.filter(pk=keyed_uuid(connection.pk, event.record, event.record_id)).first()
     if known is None or event.origin == "connector" or event.operation in ("deleted", "merged"):
         return False
     if (event.version_number, event.version_stamp) >= (known.version_number, known.version_stamp) and not known.is_gone:
         return False
     if event.attempts >= MAX_REREADS:
-        _settle(event, EventState.IGNORED, "a newer state of the record was told before")
+        _settle([event], EventState.IGNORED, "a newer state of the record was told before")
         return True
     InboxEvent.objects.filter(pk=event.pk).update(
         state=EventState.RECEIVED, state_at=clock.now(), attempts=F("attempts") + 1, next_attempt_at=clock.now()
@@ -166,66 +108,129 @@ def _is_overtaken(connection: Connection, event: InboxEvent) -> bool:
     return True
 
 
-def _remember(connection: Connection, event: InboxEvent, financial: FinancialEvent) -> None:
-    if event.origin == "connector":
-        return
-    is_gone = financial.operation == "deleted" and not event.version_number and not event.version_stamp
-    row = RecordState(
-        id=keyed_uuid(connection.pk, event.record, event.record_id),
-        connection=connection,
-        record=event.record,
-        record_id=event.record_id,
-        version_number=event.version_number,
-        version_stamp=event.version_stamp,
-        is_gone=is_gone,
-        party_hash=unusual.party_hash(connection.pk, financial),
-        seen_at=clock.now(),
-    )
-    row.event = to_json(financial)
+def _marked(told: list[Told]) -> list[Told]:
+    """The events, the unusual ones with their mark, which stays with them."""
+    found, changed = [], []
+    for event, financial in told:
+        marked = unusual.marked(_connection(event), financial)
+        found.append((event, marked))
+        if marked is not financial:
+            changed.append((event, PayloadKind.EVENT, to_json(marked)))
+    Payload.put_many(changed)
+    return found
+
+
+def _connection(event: InboxEvent) -> Connection:
+    assert event.connection is not None
+    return event.connection
+
+
+def _remember(told: Iterable[Told]) -> None:
+    rows = []
+    for event, financial in told:
+        if event.origin == "connector":
+            continue
+        row = RecordState(
+            id=state_id(event),
+            connection=_connection(event),
+            record=event.record,
+            record_id=event.record_id,
+            version_number=event.version_number,
+            version_stamp=event.version_stamp,
+            is_gone=event.operation == "deleted" and not event.version_number and not event.version_stamp,
+            party_hash=unusual.party_hash(event.connection_id, financial),
+            seen_at=clock.now(),
+        )
+        row.event = to_json(financial)
+        rows.append(row)
     RecordState.objects.bulk_create(
-        [row],
+        rows,
         update_conflicts=True,
         unique_fields=["id"],
         update_fields=["version_number", "version_stamp", "is_gone", "party_hash", "event_sealed", "seen_at"],
     )
 
 
-def _index(event: InboxEvent, financial: FinancialEvent) -> None:
-    """Makes the event findable by number, party and IDs without opening it."""
-    terms: set[str] = set()
-    refs = [financial.party, *(line.entity for line in financial.lines)]
-    for value in (financial.number, financial.record_id, financial.type, *(ref.name for ref in refs if ref)):
-        terms |= terms_of(value)
-    SearchTerm.objects.bulk_create(
-        [SearchTerm(term_hash=term_hash(term), event=event) for term in sorted(terms)], ignore_conflicts=True
+def _index(told: Iterable[Told]) -> None:
+    """Makes the events findable by number, party and IDs without opening them."""
+    rows = []
+    for event, financial in told:
+        refs = [financial.party, *(line.entity for line in financial.lines)]
+        names = [ref.name for ref in refs if ref]
+        values = (financial.number, financial.record_id, financial.type, *names)
+        terms = {term for value in values for term in terms_of(value)}
+        rows += [SearchTerm(term_hash=term_hash(term), event=event) for term in sorted(terms)]
+    SearchTerm.objects.bulk_create(rows, ignore_conflicts=True)
+
+
+def _decisions(told: Iterable[Told]) -> dict[UUID, list[Decision]]:
+    """What every active route of its source made of each event."""
+    routes: dict[object, list[Route]] = defaultdict(list)
+    sources = {event.connection_id for event, _ in told}
+    for route in Route.objects.filter(source__in=sources, is_active=True).order_by("created_at"):
+        routes[route.source_id].append(route)
+    return {
+        event.pk: [decide_with_history(route, event, financial) for route in routes[event.connection_id]]
+        for event, financial in told
+    }
+
+
+def _deliver(events: Sequence[InboxEvent], decisions: dict[UUID, list[Decision]]) -> set[UUID]:
+    """Stores a delivery for each match that is none's repetition, and settles the events."""
+    routes = {decision.route.pk: decision.route for each in decisions.values() for decision in each}
+    mailboxes = {pk: mailbox_of(route) for pk, route in routes.items()}
+    wanted = [
+        _delivery(event, decision.route, mailboxes[decision.route.pk])
+        for event in events
+        for decision in decisions[event.pk]
+        if decision.is_match
+    ]
+    Delivery.objects.bulk_create(wanted, ignore_conflicts=True)
+    stored = Delivery.objects.filter(pk__in=[delivery.pk for delivery in wanted])
+    by_event = dict(stored.values_list("event_id", "mailbox_id"))
+    matched = {delivery.event_id for delivery in wanted}
+    groups: dict[tuple[EventState, str], list[InboxEvent]] = defaultdict(list)
+    for event in events:
+        groups[_end(event, decisions[event.pk], event.pk in matched, event.pk in by_event)].append(event)
+    for (state, reason), group in groups.items():
+        _settle(group, state, reason)
+    return set(stored.values_list("mailbox_id", flat=True))
+
+
+def _end(event: InboxEvent, decisions: list[Decision], is_matched: bool, is_stored: bool) -> tuple[EventState, str]:
+    if is_stored:
+        return EventState.ROUTED, ""
+    if is_matched:
+        return EventState.IGNORED, "duplicate: this state of the record was told before"
+    if any(check.condition == "changes" for decision in decisions for check in decision.checks):
+        return EventState.IGNORED, "nothing that a reader sees has changed"
+    return EventState.IGNORED, "no route matches"
+
+
+def _settle(events: Sequence[InboxEvent], state: EventState, reason: str) -> None:
+    """Ends the events' way, with an audit line each."""
+    if not events:
+        return
+    InboxEvent.objects.filter(pk__in=[event.pk for event in events]).update(
+        state=state, state_at=clock.now(), reason=reason[:200], next_attempt_at=None, lease_until=None
     )
+    by_organization = defaultdict(list)
+    for event in events:
+        connection = _connection(event)
+        entry = audit.Entry(f"event.{state}", connection=connection.slug, event=str(event.pk), reason=reason[:200])
+        by_organization[connection.organization].append(entry)
+    for organization, entries in by_organization.items():
+        audit.append(organization, *entries)
 
 
-def _deliver(connection: Connection, event: InboxEvent, decisions: Sequence[Decision]) -> set[UUID]:
-    wanted = {decision.route.pk: _delivery(event, decision.route) for decision in decisions if decision.is_match}
-    if not wanted:
-        has_news = all(check.condition != "changes" for decision in decisions for check in decision.checks)
-        _settle(event, EventState.IGNORED, "no route matches" if has_news else "nothing that a reader sees has changed")
-        return set()
-    Delivery.objects.bulk_create(list(wanted.values()), ignore_conflicts=True)
-    stored = Delivery.objects.filter(pk__in=[delivery.pk for delivery in wanted.values()])
-    mailboxes = set(stored.values_list("mailbox_id", flat=True))
-    if mailboxes:
-        _settle(event, EventState.ROUTED, "")
-    else:
-        _settle(event, EventState.IGNORED, "duplicate: this state of the record was told before")
-    return mailboxes
-
-
-def _delivery(event: InboxEvent, route: Route) -> Delivery:
-    mailbox = mailbox_of(route)
+def _delivery(event: InboxEvent, route: Route, mailbox: Mailbox) -> Delivery:
     now = clock.now()
     return Delivery(
         event=event,
         route=route,
         mailbox=mailbox,
         record_key=record_key(event),
-        state_key=state_key(event) if event.origin != "connector" else f"event:{event.pk}",
+        state_key=state_key(event),
         state=DeliveryState.PARKED if mailbox.hold else DeliveryState.WAITING,
         hold=mailbox.hold,
         reason=mailbox.reason,
@@ -235,14 +240,12 @@ def _delivery(event: InboxEvent, route: Route) -> Delivery:
     )
 
 
-def record_key(event: InboxEvent) -> str:
-    return keyed_hash(str(event.connection_id), event.record, event.record_id)
-
-
 def mailbox_of(route: Route) -> Mailbox:
     """The mailbox of a route's target, made when first needed."""
-    key = keyed_uuid(route.sink_id, route.target)
-    Mailbox.objects.bulk_create(
-        [Mailbox(id=key, connection_id=route.sink_id, target=route.target)], ignore_conflicts=True
-    )
-    return Mailbox.objects.get(connection_id=route.sink_id, target=route.target)
+    found = Mailbox.objects.filter(connection_id=route.sink_id, target=route.target).first()
+    if found is None:
+        key = keyed_uuid(route.sink_id, route.target)
+        fresh = Mailbox(id=key, connection_id=route.sink_id, target=route.target)
+        Mailbox.objects.bulk_create([fresh], ignore_conflicts=True)
+        found = Mailbox.objects.get(connection_id=route.sink_id, target=route.target)
+    return found

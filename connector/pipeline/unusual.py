@@ -6,13 +6,13 @@ import dataclasses
 import statistics
 from decimal import Decimal
 
-from connector.kernel.events import FinancialEvent, Money, Unusual, from_json
+from connector.kernel.events import FinancialEvent, Money, Unusual
 from connector.models import Connection, RecordState
 from connector.pipeline.hashing import keyed_hash
 
 RECORDS = ("bill", "invoice")
 LEAST = 8
-LAST = 50
+LAST = 20
 #: Distances of K median absolute deviations are common in short histories; beyond, somebody should look.
 K = Decimal(6)
 #: A history of equal amounts has no deviation of its own; a tenth either way is not worth a mark.
@@ -52,7 +52,8 @@ def _history(connection: Connection, event: FinancialEvent) -> list[Decimal]:
     currency = event.amount.currency if event.amount else ""
     found = []
     for row in rows.order_by("-seen_at")[:LAST]:
-        other = from_json(FinancialEvent, row.event) if row.event else None
-        if other and other.amount and other.amount.currency == currency and other.operation != "voided":
-            found.append(other.amount.amount)
+        other = row.event or {}
+        amount = other.get("amount") or {}
+        if amount.get("currency") == currency and other.get("operation") != "voided":
+            found.append(Decimal(amount["amount"]))
     return found

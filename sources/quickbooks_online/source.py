@@ -51,7 +51,7 @@ class QuickBooksOnline(Source):
         Field("refresh_token", "Refresh token", is_secret=True, help="Changes every day; always the latest is kept."),
     )
     #: Of the vendor's 10 a second and 500 a minute per company, and 40 batches a minute, with room for others.
-    limits = (("call", 8, 1.0), ("call", 450, 60.0), ("batch", 36, 60.0))
+    limits = (("call", 5, 1.0), ("call", 450, 60.0), ("batch", 36, 60.0))
     refresh_margin = 300
     #: Daily, used or not, so that rotation and the end of an authorization are noticed without traffic.
     refresh_every = 86400
