@@ -88,6 +88,7 @@ app.conf.update(
     beat_schedule={
         "sweep stalled rows": _every(settings.SWEEP_SECONDS, "sweep_stalled"),
         "sweep connections": _every(30, "sweep_connections"),
+        "mark the audit chains": _every(86400, "sweep_audit"),
         "drop old payloads": _every(3600, "sweep_old"),
     },
 )

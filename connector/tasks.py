@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from connector.pipeline import connections, delivery, mapping, polling, resolve, routing, sweep
+from connector.pipeline import audit, connections, delivery, mapping, polling, resolve, routing, sweep
 
 
 @shared_task
@@ -61,6 +61,12 @@ def sweep_stalled() -> None:
 def sweep_connections() -> None:
     """Token refresh, gap fill and re-checks that are due."""
     sweep.connections()
+
+
+@shared_task
+def sweep_audit() -> None:
+    """Marks the ends of the audit chains outside the database, once a day."""
+    audit.mark()
 
 
 @shared_task

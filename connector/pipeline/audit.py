@@ -10,9 +10,12 @@ import dataclasses
 import hashlib
 import hmac
 import json
+import logging
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.db import connection as database
 from django.db import transaction
 
@@ -20,6 +23,8 @@ from connector.models import AuditBody, AuditEntry, AuditHead, Organization
 from connector.models.base import uuid7
 from connector.pipeline import clock
 from connector.pipeline.hashing import AUDIT, lasting_key
+
+log = logging.getLogger(__name__)
 
 CONNECTOR = "connector"
 
@@ -115,7 +120,8 @@ def verify() -> tuple[int, list[Finding]]:
         count, finding = _verify_chain(chain)
         proven += count
         findings += [finding] if finding else []
-    return proven, findings
+    broken = {finding.chain for finding in findings}
+    return proven, findings + [finding for finding in _against_marks() if finding.chain not in broken]
 
 
 def _verify_chain(chain: str) -> tuple[int, Finding | None]:
@@ -133,6 +139,42 @@ def _verify_chain(chain: str) -> tuple[int, Finding | None]:
     if head is None or (head.number, head.mac) != (expected - 1, previous):
         return expected - 1, Finding(chain, expected, f"the chain ends at {expected - 1}, its head says otherwise")
     return expected - 1, None
+
+
+def _marks_file() -> Path:
+    return Path(settings.VAR_DIR) / "audit-marks.jsonl"
+
+
+def mark() -> None:
+    """Writes the end of every chain to the log and to a file outside the database, where `verify` looks for it.
+
+    A chain whose tail was cut off, and its head with it, still shows against an older mark.
+    """
+    lines = [
+        {"at": clock.now().isoformat(), "chain": head.chain, "number": head.number, "mac": head.mac}
+        for head in AuditHead.objects.order_by("chain")
+    ]
+    for line in lines:
+        log.info("audit chain %s ends at %s (%s)", line["chain"] or "(installation)", line["number"], line["mac"])
+    with _marks_file().open("a") as file:
+        file.writelines(json.dumps(line) + "\n" for line in lines)
+
+
+def _against_marks() -> list[Finding]:
+    """The first mark of each chain that the chain no longer bears out."""
+    try:
+        lines = [json.loads(line) for line in _marks_file().read_text().splitlines()]
+    except FileNotFoundError:
+        return []
+    except ValueError:
+        return [Finding("", 0, f"{_marks_file()} cannot be read")]
+    findings: dict[str, Finding] = {}
+    for line in lines:
+        held = AuditEntry.objects.filter(chain=line["chain"], number=line["number"], mac=line["mac"]).exists()
+        if line["number"] and not held:
+            text = f"entry {line['number']} is not the one marked at {line['at']}"
+            findings.setdefault(line["chain"], Finding(line["chain"], line["number"], text))
+    return list(findings.values())
 
 
 def export(organizations: Iterable[str] | None = None) -> Iterator[dict[str, Any]]:

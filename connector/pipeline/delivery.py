@@ -163,6 +163,9 @@ def _look(claim: Claim, sink: Sink, gate: Gate) -> None:
         outbox.parked(claim, Hold.DOUBT, _outcome(error, started), reason=f"{error.code}: {error.text}")
         parking.park_connection(claim.mailbox.connection, error.text)
     except VendorError as error:
+        if retry.is_exhausted(claim.deliveries[0].due_since):
+            outbox.parked(claim, Hold.DOUBT, _outcome(error, started), reason=f"it cannot be looked up: {error.text}")
+            return
         after = getattr(error, "after", None) or retry.wait_seconds(message.looks + 1, is_throttle=True)
         outbox.looked(claim, after, _outcome(error, started), looks=message.looks)
     else:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import importlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -272,7 +274,27 @@ def test_everything_that_happened_stands_in_a_chain_that_proves_itself(world: Wo
         cursor.execute("DELETE FROM connector_auditbody")
         cursor.execute("UPDATE connector_audithead SET number = number + 1")
     assert [finding.chain for finding in audit.verify()[1]] == ["acme"]
-    assert InboxEvent.objects.get().state == "routed"
+
+
+def test_a_cut_off_tail_shows_against_the_mark_of_the_day(world: World, settings: Any, tmp_path: Path) -> None:
+    from django.db import connection
+
+    settings.VAR_DIR = tmp_path
+
+    world.route()
+    send(world)
+    world.work()
+    audit.mark()
+    assert audit.verify()[1] == []
+    last, before = AuditEntry.objects.filter(chain="acme").order_by("-number")[:2]
+    with connection.schema_editor() as editor:
+        importlib.import_module("connector.migrations.0002_audit_triggers").drop(None, editor)
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM connector_auditentry WHERE number = %s AND chain = 'acme'", [last.number])
+        cursor.execute(
+            "UPDATE connector_audithead SET number = %s, mac = %s WHERE chain = 'acme'", [before.number, before.mac]
+        )
+    assert [(finding.chain, finding.number) for finding in audit.verify()[1]] == [("acme", last.number)]
 
 
 def test_a_flood_of_one_refusal_stops_with_one_alert_instead_of_failing_everything(world: World) -> None:

@@ -12,6 +12,7 @@ import datetime as dt
 import itertools
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import hypothesis.strategies as st
 import pytest
@@ -33,7 +34,6 @@ from connector.pipeline import audit, clock, outbox, parking, replay, routing
 from connector.pipeline.outbox import Claim, Outcome
 
 LEASE, TIMEOUT, LOOK_AGAIN = 60, 15, 3
-TEXT = Rendered("text", {})
 _serial = itertools.count(1)
 
 
@@ -42,6 +42,13 @@ class Worker:
     """A claim that somebody holds. `ts` is set once its post is in Slack, `seen` once it has looked."""
 
     claim: Claim
+
+    @property
+    def rendered(self) -> Rendered:
+        """What it posts, as `composing` has it: a message made before stays as it was made."""
+        content = self.claim.message.content
+        return Rendered(content["text"] if content else " ".join(str(row.pk) for row in self.claim.deliveries), {})
+
     ts: str = ""
     seen: tuple[str, ...] | None = None
 
@@ -76,6 +83,7 @@ class Outbox(RuleBasedStateMachine):
 
     # --- what goes in, and time --------------------------------------------------------------------------------------
 
+    @precondition(lambda self: len(self.told) >= self.rows.count() - 2)
     @rule(count=st.sampled_from((1, 1, 4)))
     def tell(self, count: int) -> None:
         self.box.refresh_from_db()
@@ -90,10 +98,6 @@ class Outbox(RuleBasedStateMachine):
                 created_at=now, due_since=now, next_attempt_at=now,
             )  # fmt: skip
 
-    @rule(seconds=st.sampled_from((LOOK_AGAIN + 1, LEASE - TIMEOUT + 1, LEASE + 1, LEASE + 1)))
-    def time_passes(self, seconds: int) -> None:
-        self.time.shift(seconds)
-
     # --- workers -----------------------------------------------------------------------------------------------------
 
     def claim(self) -> None:
@@ -106,37 +110,31 @@ class Outbox(RuleBasedStateMachine):
         now = clock.now()
         assert not any(row.lease_until and row.lease_until > now for row in before.values()), "two hold the mailbox"
         newest = max(row.event_id for row in found.deliveries)
-        assert found.is_look or not [pk for pk, row in before.items() if row.event_id < newest and pk not in mine], "out of order"
+        assert found.is_look or not [pk for pk, row in before.items() if row.event_id < newest and pk not in mine], (
+            "out of order"
+        )
         self.workers.append(Worker(found))
 
-    claim_once = rule()(claim)
-    claim_twice = rule()(claim)
-
-    @precondition(lambda self: self.workers)
-    @rule(data=st.data())
-    def step(self, data: st.DataObject) -> None:
-        """Some worker does its next step, or dies before it."""
-        worker = data.draw(st.sampled_from(self.workers))
+    @rule(data=st.data(), seconds=st.sampled_from((0, 0, LOOK_AGAIN + 1, LEASE - TIMEOUT + 1, LEASE + 1)))
+    def act(self, data: st.DataObject, seconds: int) -> None:
+        """After so many seconds a worker claims; or one that holds a claim does its next step, or dies before it."""
+        self.time.shift(seconds)
+        worker = data.draw(st.sampled_from((None, *self.workers)))
+        if worker is None:
+            self.claim()
+            return
         steps: tuple[Callable[[Worker], None], ...]
         if worker.claim.is_look:
             steps = (self._look, self._die) if worker.seen is None else (self._settle, self._settle, self._unreadable)
         elif worker.ts:
             steps = (self._answer, self._answer, self._cut, self._die)
         else:
-            steps = (
-                self._post,
-                self._post,
-                self._post_frozen,
-                self._cut,
-                self._retry,
-                self._fail,
-                self._park,
-                self._die,
-            )
+            refusals = (self._cut, self._retry, self._fail, self._park)
+            steps = (self._post, self._post, self._post_frozen, *refusals, self._die)
         data.draw(st.sampled_from(steps))(worker)
 
-    step_more = step
-    step_on = step
+    act_more = act
+    act_on = act
 
     def _die(self, worker: Worker) -> None:
         self.workers.remove(worker)
@@ -158,14 +156,14 @@ class Outbox(RuleBasedStateMachine):
     def _arrive(self, worker: Worker) -> None:
         worker.ts = f"{len(self.slack) + 1}.000000"
         self.slack.append((worker.claim.message.pk, worker.ts))
-        self.told.update(row.pk for row in worker.claim.deliveries)
+        self.told.update(map(UUID, worker.rendered.text.split()))
 
     def _answer(self, worker: Worker) -> None:
-        outbox.delivered(worker.claim, Receipt(worker.ts, "C1"), Outcome("delivered"), TEXT, "")
+        outbox.delivered(worker.claim, Receipt(worker.ts, "C1"), Outcome("delivered"), worker.rendered, "")
         self.workers.remove(worker)
 
     def _cut(self, worker: Worker) -> None:
-        outbox.doubtful(worker.claim, LOOK_AGAIN, Outcome("doubt", "cut"), TEXT, "")
+        outbox.doubtful(worker.claim, LOOK_AGAIN, Outcome("doubt", "cut"), worker.rendered, "")
         self.workers.remove(worker)
 
     def _retry(self, worker: Worker) -> None:
@@ -188,7 +186,7 @@ class Outbox(RuleBasedStateMachine):
         claim, looks = worker.claim, worker.claim.message.looks + 1
         if worker.seen:
             receipt = Receipt(worker.seen[0], "C1", is_repeated=len(worker.seen) > 1)
-            outbox.delivered(claim, receipt, Outcome("found"), TEXT, "")
+            outbox.delivered(claim, receipt, Outcome("found"), worker.rendered, "")
         elif looks < 2:
             outbox.looked(claim, LOOK_AGAIN, Outcome("absent"), looks=looks)
         else:
@@ -201,19 +199,27 @@ class Outbox(RuleBasedStateMachine):
 
     # --- people and mended channels ----------------------------------------------------------------------------------
 
-    @rule()
     def release(self) -> None:
         self.box.refresh_from_db()
         parking.release(self.box)
 
-    @rule(status=st.sampled_from(("parked", "failed", "")))
-    def replay_all(self, status: str) -> None:
-        replay.replay(replay.Selection(connection=self.chat.slug, status=status), actor="person")
+    def replay(self, **selection: str) -> None:
+        replay.replay(replay.Selection(connection=self.chat.slug, **selection), actor="person")
 
-    @precondition(lambda self: self.told)
-    @rule(data=st.data(), again=st.booleans())
-    def replay_one(self, data: st.DataObject, again: bool) -> None:
-        row = data.draw(st.sampled_from(list(self.rows.order_by("event_id"))))
+    @precondition(lambda self: self.rows.exclude(state="waiting").exists())
+    @rule(data=st.data())
+    def intervene(self, data: st.DataObject) -> None:
+        """The channel is mended, or a person replays what is parked, failed, all of it, or one alone."""
+        rows = list(self.rows.order_by("event_id"))
+        choice = data.draw(st.sampled_from(("release", "parked", "failed", "", *range(len(rows)))))
+        if choice == "release":
+            self.release()
+        elif isinstance(choice, str):
+            self.replay(status=choice)
+        else:
+            self._replay_one(rows[choice], again=data.draw(st.booleans()))
+
+    def _replay_one(self, row: Delivery, *, again: bool) -> None:
         result = replay.replay(replay.Selection(delivery=str(row.pk)), actor="person", again=again)
         if again and row.state == "delivered":
             assert result.released == 1
@@ -241,7 +247,7 @@ class Outbox(RuleBasedStateMachine):
 
     def _drain(self) -> None:
         self.workers.clear()
-        self.replay_all("")
+        self.replay()
         self.release()
         while self.rows.filter(state__in=outbox.QUEUED).exists():
             self.time.shift(LEASE + 1)
