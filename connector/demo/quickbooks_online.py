@@ -217,8 +217,9 @@ class QuickBooksScene(Scene):
 
     def _undone(self) -> Play:
         voided = self.intuit.void(REALM, "Invoice", self.bridge["Id"])
+        # Nothing is left of its amount; but who heard of the large invoice hears of its end.
         self.say("invoice 1045 is voided")
-        self._expect("Invoice", voided, "voided", ("ar",))
+        self._expect("Invoice", voided, "voided", ("ar", "exec-alerts"))
         yield from self._send(self._change_of("Invoice", voided, "voided"))
         double = self.steel[2]
         self.intuit.delete(REALM, "Bill", double["Id"])
