@@ -99,3 +99,7 @@ def redis(redis_server: str) -> str:
 
     locks.client().flushall()
     return redis_server
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rewrite-golden", action="store_true", help="write the expected messages anew, to be reviewed")

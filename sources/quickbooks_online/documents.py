@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from connector.kernel.contracts import Name, Record
-from connector.kernel.values import BadValue, dig, flag, moment, text
+from connector.kernel.values import BadValue, flag, moment, text
 from sources.quickbooks_online.entities import Entity
 
 _IDENTIFIER = re.compile(r"[!-~]{1,64}")
@@ -84,6 +84,9 @@ def names_in(entity: str, document: Any) -> Iterator[Name]:
 
 
 def _item_accounts(document: Any) -> dict[str, str]:
-    roles = {"income": "IncomeAccountRef", "expense": "ExpenseAccountRef", "asset": "AssetAccountRef"}
-    found = {f"{role}_account": text(document, key, "value") for role, key in roles.items() if dig(document, key)}
-    return {role: account for role, account in found.items() if account}
+    """The accounts behind an item, by role: their IDs, and what the item itself calls them."""
+    found = {}
+    for role, key in (("income", "IncomeAccountRef"), ("expense", "ExpenseAccountRef"), ("asset", "AssetAccountRef")):
+        found[f"{role}_account"] = text(document, key, "value")
+        found[f"{role}_account_name"] = shown(text(document, key, "name"))
+    return {role: value for role, value in found.items() if value}

@@ -41,9 +41,11 @@ class Scope:
 
     def item_account(self, item: Ref | None, *roles: str) -> Ref | None:
         """The account behind an item: the first of these roles that it has."""
-        found = (self.names(f"item:{role}", item.id, "") for role in roles) if item else iter(())
-        account_id = next(filter(None, found), "")
-        return self.named("account", account_id) if account_id else None
+        for role in roles if item else ():
+            assert item is not None
+            if account_id := self.names(f"item:{role}", item.id, ""):
+                return self.named("account", account_id, self.names(f"item:{role}_name", item.id, ""))
+        return None
 
 
 def distinct(refs: Iterable[Ref | None]) -> tuple[Ref, ...]:

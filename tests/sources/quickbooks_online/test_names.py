@@ -82,7 +82,14 @@ def test_all_lists_wanted_are_one_call(api: Api) -> None:
     api.on("preferences", {"Preferences": entity("preferences_trimmed")})
     refs = [Ref(kind, "1") for kind in ("department", "class", "item")]
     names = load(api, *refs, Ref("vendor", "30"), Ref("customer", "62"), Ref("vendor", "30"), COMPANY)
-    accounts = {"income_account": "79", "expense_account": "80", "asset_account": "81"}
+    accounts = {
+        "income_account": "79",
+        "income_account_name": "Sales of Product Income",
+        "expense_account": "80",
+        "expense_account_name": "Cost of Goods Sold",
+        "asset_account": "81",
+        "asset_account_name": "Inventory Asset",
+    }
     assert names == [
         Name("company", "name", "Larry's Bakery"),
         Name("company", "home_currency", "USD"),
@@ -90,7 +97,7 @@ def test_all_lists_wanted_are_one_call(api: Api) -> None:
         Name("account", "5", "Fees Billed", is_active=False),
         Name("department", "2", "Marketing Department"),
         Name("class", "5000000000000007280", "France"),
-        Name("item", "4", "Design", extra={"income_account": "82"}),
+        Name("item", "4", "Design", extra={"income_account": "82", "income_account_name": "Design income"}),
         Name("item", "11", "Pump", extra=accounts),
         Name("item", "29", "Trees"),
         Name("vendor", "30", "Books by Bessie"),
