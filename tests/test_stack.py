@@ -19,7 +19,7 @@ import pytest
 from connector.kernel.standin import Answer
 from tests.stack import REALM, Stack, acme, bill, wait_for
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 AP, AR, EXEC, OPS = "C0AP00001", "C0AR00001", "C0EXEC001", "C0OPS0001"
 
 
