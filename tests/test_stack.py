@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import itertools
 import os
 import re
 import signal
+import sqlite3
 import threading
 import time
 import urllib.request
@@ -204,6 +207,55 @@ def test_an_archived_channel_parks_alerts_and_is_replayed(stack: Stack) -> None:
     posts = stack.wait_for_posts(3, AP)
     assert [post.text.split()[1] for post in posts] == ["X-0", "X-1", "X-2"]
     assert stack.answer("replay", "--channel", AP, "--status", "parked")["matched"] == 0
+
+
+def test_organizations_do_not_mix_though_they_share_a_company_and_a_channel(stack: Stack) -> None:
+    document = acme(stack, {"name": "Bills", "channel": AP, "events": ["bill.*"]})
+    (organization,) = document["organizations"]
+    twin = copy.deepcopy(organization)
+    override = {"connection": "twin-books", "kind": "vendor", "id": "30", "name": "Bessie"}
+    twin.update(slug="twin", name="Twin LLC", names=[override])
+    for connection in twin["connections"]:
+        connection["slug"] = connection["slug"].replace("acme", "twin")
+    twin["routes"] = [{"name": "Bills", "from": "twin-books", "to": "twin-slack", "channel": AP, "events": ["bill.*"]}]
+    stack.configure({"version": 1, "organizations": [organization, twin]}, "--force-credentials")
+    assert stack.notify(*new_bills(stack, 3, "T")) == 200
+    posts = stack.wait_for_posts(6, AP)
+    told = sorted(post.text.split(":")[1].split(",")[0].strip() for post in posts)
+    assert told == ["Bessie"] * 3 + ["Books by Bessie"] * 3
+    assert not stack.slack.violations
+    del twin["routes"], document["organizations"][0]["routes"]
+    stack.configure({"version": 1, "organizations": [{**twin, "routes": []}]})
+
+
+@contextlib.contextmanager
+def locked_database(stack: Stack) -> Iterator[None]:
+    """Somebody holds what every write needs."""
+    if url := stack.env.get("DATABASE_URL"):
+        import psycopg
+
+        with psycopg.connect(url) as connection:
+            connection.execute("LOCK TABLE connector_inboxevent IN ACCESS EXCLUSIVE MODE")
+            yield
+            connection.rollback()
+    else:
+        with contextlib.closing(sqlite3.connect(stack.var / "connector.sqlite3", isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield
+            connection.execute("ROLLBACK")
+
+
+def test_while_the_database_cannot_store_the_vendor_is_told_to_come_again(stack: Stack) -> None:
+    (change,) = new_bills(stack, 1, "D")
+    body, headers = stack.intuit.build_notification([(REALM, *change)])
+    with locked_database(stack):
+        started = time.monotonic()
+        status, _, answered = stack.request("POST", "/webhooks/quickbooks-online/", body, headers)
+        assert (status, "Retry-After" in answered) == (503, True)
+        assert time.monotonic() - started < 3
+    status, _, _ = stack.request("POST", "/webhooks/quickbooks-online/", body, headers)
+    assert status == 200
+    stack.wait_for_posts(1, AP)
 
 
 # --- secrets ---

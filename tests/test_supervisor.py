@@ -200,9 +200,9 @@ def test_a_stubborn_child_is_killed_with_what_it_started(start: Callable[..., Ru
 
 
 def test_a_second_ctrl_c_kills_at_once(start: Callable[..., Run]) -> None:
-    stubborn = SAY_PID + "signal.signal(signal.SIGTERM, lambda *_: print('not yet'))\n" + WAIT
+    stubborn = SAY_PID + "signal.signal(signal.SIGTERM, lambda *_: print('not yet'))\nprint('armed')\n" + WAIT
     run = start(("work", stubborn, False))
-    run.wait_for("pid")
+    run.wait_for("armed")
     run.process.send_signal(signal.SIGINT)
     run.wait_for("not yet")
     assert run.stop(signal.SIGINT) == 130

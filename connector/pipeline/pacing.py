@@ -1,7 +1,7 @@
 """One message per second and channel, held across all workers by Redis.
 
-Keys of a mailbox: `fly` (somebody is posting; a random token), `gap` (the last post was less than the spacing ago),
-`arm` (a drain is already scheduled). Keys of a connection: `pause` (the vendor asked all posts to wait).
+Keys of a channel: `fly` (somebody is posting; a random token), `gap` (the last post was less than the spacing ago).
+Of a workspace: `pause` (the vendor asked all posts to wait). Of a mailbox: `arm` (a drain is already scheduled).
 """
 
 from __future__ import annotations
@@ -44,11 +44,13 @@ return 0
 
 
 class Gate:
-    """The pace of one mailbox. Every method raises `locks.RedisAway`."""
+    """The pace of one mailbox's channel. Every method raises `locks.RedisAway`."""
 
-    def __init__(self, mailbox: str, connection: str, *, fly_seconds: float) -> None:
-        self._fly, self._gap, self._arm = (f"{name}:{mailbox}" for name in ("fly", "gap", "arm"))
-        self._pause = f"pause:{connection}"
+    def __init__(self, mailbox: str, account: str, target: str, *, fly_seconds: float) -> None:
+        # The vendor counts by its own channel and workspace, however many of our mailboxes lead there.
+        self._fly, self._gap = (f"{name}:{account}:{target}" for name in ("fly", "gap"))
+        self._pause = f"pause:{account}"
+        self._arm = f"arm:{mailbox}"
         self._token = secrets.token_hex(8)
         self._fly_ms = int(fly_seconds * 1000)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from connector.kernel.contracts import Name
-from connector.kernel.errors import Reject, Retry, VendorError
+from connector.kernel.errors import Misconfigured, Reject, Retry, VendorError
 from connector.kernel.events import Ref
 from connector.kernel.values import BadValue
 from sources.quickbooks_online.client import Client
@@ -41,8 +41,8 @@ def _company(client: Client) -> Iterator[Name]:
     for entity, record_id in (("CompanyInfo", client.company), ("Preferences", "")):
         try:
             yield from names_in(entity, client.read(entity, record_id))
-        except (BadValue, Reject):
-            continue
+        except (BadValue, Reject, Misconfigured):
+            continue  # a message without them is better than none
 
 
 def _queries(wanted: Sequence[Ref]) -> list[Query]:
