@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 #: Seconds between two looks for a message in doubt, and how many must miss it before it is posted again.
 LOOK_AGAIN = 3.0
 LOOKS = 2
+#: Seconds until a mailbox tries again whose channel is just being posted to.
+HOLDER_WAIT = 0.5
 #: Longer waits than this are left to the sweep.
 LONGEST_COUNTDOWN = 60.0
 
@@ -40,14 +42,16 @@ def drain(mailbox_id: str | UUID, *, is_armed: bool = False) -> None:
     """One step of a mailbox: its next message, if the pace allows; then the next step is armed."""
     mailbox = Mailbox.objects.select_related("connection").get(pk=mailbox_id)
     sink = registry.sink(mailbox.connection.system)
-    gate = Gate(str(mailbox.pk), str(mailbox.connection_id), fly_seconds=2 * float(settings.HTTP_TIMEOUT_SECONDS))
+    connection = mailbox.connection
+    fly = 2 * float(settings.HTTP_TIMEOUT_SECONDS)
+    gate = Gate(str(mailbox.pk), f"{connection.system}:{connection.account}", mailbox.target, fly_seconds=fly)
     try:
         if is_armed:
             gate.disarm()
         wait = gate.acquire()
-        if wait > 0:
-            _arm(gate, mailbox, wait)
         if wait != 0:
+            # Below 0 another posts there; it looks again for its own mailbox only.
+            _arm(gate, mailbox, wait if wait > 0 else HOLDER_WAIT)
             return
         started = time.monotonic()
         try:
@@ -89,8 +93,8 @@ def _post(claim: Claim, sink: Sink, gate: Gate) -> None:
     started = time.monotonic()
 
     def work(ctx: Context) -> Receipt:
-        if clock.now() > claim.lease_until:
-            raise Retry("the lease ended before the post began", code="lease")
+        if clock.after(float(settings.HTTP_TIMEOUT_SECONDS)) > claim.lease_until:
+            raise Retry("the lease might end before the post does", code="lease")
         if sink.is_paced:
             gate.start_gap(float(settings.SLACK_SPACING_SECONDS))
         return sink.post(ctx, posting)

@@ -19,7 +19,7 @@ from django.db.models import F, Min, QuerySet
 from connector.kernel.contracts import Message as Rendered
 from connector.kernel.contracts import Receipt
 from connector.models import BLOCKED, MOVING, Attempt, Delivery, DeliveryState, Hold, InboxEvent, Mailbox, Message
-from connector.pipeline import audit, clock
+from connector.pipeline import audit, clock, intake
 
 QUEUED = (DeliveryState.WAITING, DeliveryState.SENDING)
 DIGEST_LINES = 45
@@ -71,31 +71,30 @@ def claim(mailbox_id: str | UUID) -> Claim | float | None:
             return None
         if head.next_attempt_at is not None and head.next_attempt_at > now:
             return (head.next_attempt_at - now).total_seconds()
-        if head.attempts == 0 and _has_older_on_the_way(mailbox, head):
+        ahead = None if head.message_id else _oldest_on_the_way(mailbox, head)
+        if ahead and ahead < head.event_id and head.attempts == 0:
             return BEHIND
-        batch = _batch_of(head) if head.message_id else _fold(mailbox, head)
+        batch = _batch_of(head) if head.message_id else _fold(mailbox, head, before=ahead)
         is_doubtful = head.message is not None and head.message.doubt_at is not None
         return _take(mailbox, batch, now, is_look=is_doubtful)
 
 
-def _has_older_on_the_way(mailbox: Mailbox, head: Delivery) -> bool:
-    """Whether an event stored earlier is just being worked on and may still come to this mailbox.
+def _oldest_on_the_way(mailbox: Mailbox, head: Delivery) -> UUID | None:
+    """The oldest event that is still to be worked on and may come to this mailbox.
 
-    The order is that of storing; but an event that waits for its vendor (it has failed once, or takes as long as a
-    vendor may) holds nothing back.
+    The order is that of storing; but an event that waits for its vendor (it has failed once) holds nothing back, and
+    no other does for longer than it takes to find two lost hints and to fetch.
     """
-    return (
-        InboxEvent.objects.filter(
-            connection__routes_from__sink=mailbox.connection_id,
-            connection__routes_from__target=mailbox.target,
-            state__in=MOVING,
-            pk__lt=head.event_id,
-            attempts=0,
-            received_at__gt=clock.after(-float(settings.HTTP_TIMEOUT_SECONDS)),
-        )
-        .exclude(connection__state__in=BLOCKED)
-        .exists()
+    patience = 2 * (intake.GRACE + float(settings.SWEEP_SECONDS)) + float(settings.HTTP_TIMEOUT_SECONDS)
+    if head.created_at < clock.after(-patience):
+        return None
+    moving = InboxEvent.objects.filter(
+        connection__routes_from__sink=mailbox.connection_id,
+        connection__routes_from__target=mailbox.target,
+        state__in=MOVING,
+        attempts=0,
     )
+    return moving.exclude(connection__state__in=BLOCKED).order_by("pk").values_list("pk", flat=True).first()
 
 
 def _locked(mailbox_id: str | UUID) -> Mailbox:
@@ -106,13 +105,16 @@ def _locked(mailbox_id: str | UUID) -> Mailbox:
 
 
 def _batch_of(delivery: Delivery) -> list[Delivery]:
-    """The deliveries that go, or went, out in the same message."""
-    rows = queue_of(delivery.mailbox_id).filter(message=delivery.message)
-    return list(rows.select_related("route", "event"))
+    """The deliveries that go, or went, out in the same message, even where one alone was replayed."""
+    rows = Delivery.objects.filter(message=delivery.message).exclude(state=DeliveryState.DELIVERED)
+    return list(rows.order_by("event_id").select_related("route", "event"))
 
 
-def _fold(mailbox: Mailbox, head: Delivery) -> list[Delivery]:
-    """The head alone; or, when the backlog is past its routes' limit, the run of deliveries that becomes a digest."""
+def _fold(mailbox: Mailbox, head: Delivery, *, before: UUID | None) -> list[Delivery]:
+    """The head alone; or, when the backlog is past its routes' limit, the run of deliveries that becomes a digest.
+
+    The run ends before a message that is being tried already, and before an event that is still on its way.
+    """
     limit = Delivery.objects.filter(mailbox=mailbox, state=DeliveryState.WAITING, route__digest_after__gt=0).aggregate(
         least=Min("route__digest_after")
     )["least"]
@@ -126,9 +128,10 @@ def _fold(mailbox: Mailbox, head: Delivery) -> list[Delivery]:
         if through != mailbox.fold_through:
             Mailbox.objects.filter(pk=mailbox.pk).update(fold_through=through)
     run: list[Delivery] = []
-    for delivery in waiting.select_related("route", "event")[: DIGEST_LINES if through else 1]:
+    for delivery in queue_of(mailbox).select_related("route", "event")[: DIGEST_LINES if through else 1]:
         folds = through is not None and delivery.route.digest_after > 0 and delivery.event_id <= through
-        if run and not folds:
+        is_next = folds and not delivery.message_id and (before is None or delivery.event_id < before)
+        if run and not is_next:
             break
         run.append(delivery)
         if not folds:
@@ -149,7 +152,11 @@ def _take(mailbox: Mailbox, batch: Sequence[Delivery], now: dt.datetime, *, is_l
         Message.objects.filter(pk=message.pk).update(first_attempt_at=now)
     lease = now + dt.timedelta(seconds=float(settings.DELIVERY_LEASE_SECONDS))
     Delivery.objects.filter(pk__in=[row.pk for row in batch]).update(
-        state=DeliveryState.SENDING, lease_until=lease, message=message, attempts=F("attempts") + (0 if is_look else 1)
+        state=DeliveryState.SENDING,
+        hold="",
+        lease_until=lease,
+        message=message,
+        attempts=F("attempts") + (0 if is_look else 1),
     )
     for row in batch:
         row.attempts += 0 if is_look else 1
@@ -167,9 +174,13 @@ def next_due(mailbox_id: str | UUID) -> float | None:
 
 
 def _move(claim: Claim, state: DeliveryState, **columns: object) -> bool:
-    """Moves the claim's deliveries on, if they are still in this sending; False when another has settled them."""
-    rows = Delivery.objects.filter(message=claim.message, state=DeliveryState.SENDING)
-    return bool(rows.update(state=state, lease_until=None, **columns))
+    """Moves the claim's deliveries on, if it is still in force; False when another has claimed or settled them."""
+    return bool(_held(claim).update(state=state, lease_until=None, **columns))
+
+
+def _held(claim: Claim) -> QuerySet[Delivery]:
+    """The claim's deliveries; none once its lease has ended and another has claimed them."""
+    return Delivery.objects.filter(message=claim.message, state=DeliveryState.SENDING, lease_until=claim.lease_until)
 
 
 def _note(claim: Claim, outcome: Outcome, action: str, *, ts: str = "") -> None:
@@ -214,10 +225,13 @@ def _keep_content(claim: Claim, rendered: Rendered | None, **columns: object) ->
 
 
 def delivered(claim: Claim, receipt: Receipt, outcome: Outcome, rendered: Rendered | None, thread: str) -> None:
-    """It is there. A copy that somebody else had already accounted for is told as such."""
+    """It is there, whatever others made of the claim meanwhile. A second copy is told as such."""
     now = clock.now()
     with transaction.atomic():
-        if not _move(claim, DeliveryState.DELIVERED, delivered_at=now, hold="", reason=""):
+        rows = Delivery.objects.filter(message=claim.message).exclude(state=DeliveryState.DELIVERED)
+        if not rows.update(state=DeliveryState.DELIVERED, lease_until=None, delivered_at=now, hold="", reason=""):
+            if Message.objects.filter(pk=claim.message.pk, ts=receipt.id).exists():
+                return
             _note(
                 claim,
                 dataclasses.replace(outcome, word="repeated", code="posted_again"),
@@ -243,10 +257,7 @@ def waits(claim: Claim, seconds: float, outcome: Outcome, *, reason: str) -> Non
 def doubtful(claim: Claim, seconds: float, outcome: Outcome, rendered: Rendered | None, thread: str) -> None:
     """Perhaps there: to be looked up after so many seconds, before anything else is posted to the target."""
     with transaction.atomic():
-        rows = Delivery.objects.filter(
-            message=claim.message, state=DeliveryState.SENDING, lease_until=claim.lease_until
-        )
-        if rows.update(lease_until=clock.after(seconds), reason=outcome.code[:200]):
+        if _held(claim).update(lease_until=clock.after(seconds), reason=outcome.code[:200]):
             extra = {"thread": thread} if rendered is not None else {}
             _keep_content(claim, rendered, doubt_at=claim.message.doubt_at or clock.now(), **extra)
             _note(claim, outcome, "delivery.doubt")
@@ -255,10 +266,7 @@ def doubtful(claim: Claim, seconds: float, outcome: Outcome, rendered: Rendered 
 def looked(claim: Claim, seconds: float, outcome: Outcome, *, looks: int) -> None:
     """A look that settled nothing yet: the next one comes after so many seconds."""
     with transaction.atomic():
-        rows = Delivery.objects.filter(
-            message=claim.message, state=DeliveryState.SENDING, lease_until=claim.lease_until
-        )
-        if rows.update(lease_until=clock.after(seconds)):
+        if _held(claim).update(lease_until=clock.after(seconds)):
             Message.objects.filter(pk=claim.message.pk).update(looks=looks)
             _note(claim, outcome, "delivery.looked")
 

@@ -9,8 +9,11 @@ from __future__ import annotations
 import collections
 import dataclasses
 import datetime as dt
+import functools
 import itertools
-from collections.abc import Callable
+import re
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -22,16 +25,27 @@ from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
-    precondition,
     rule,
     run_state_machine_as_test,
 )
 
 from connector.kernel.contracts import Message as Rendered
 from connector.kernel.contracts import Receipt
-from connector.models import Connection, ConnectionState, Delivery, EventState, Hold, InboxEvent, Organization, Route
-from connector.pipeline import audit, clock, outbox, parking, replay, routing
+from connector.models import (
+    AuditEntry,
+    Connection,
+    ConnectionState,
+    Delivery,
+    EventState,
+    Hold,
+    InboxEvent,
+    Organization,
+    Route,
+)
+from connector.pipeline import audit, clock, delivery, mapping, outbox, parking, replay, resolve, routing
 from connector.pipeline.outbox import Claim, Outcome
+from tests.pipeline.conftest import CHANNEL, World
+from tests.stack import REALM, bill
 
 LEASE, TIMEOUT, LOOK_AGAIN = 60, 15, 3
 _serial = itertools.count(1)
@@ -42,15 +56,15 @@ class Worker:
     """A claim that somebody holds. `ts` is set once its post is in Slack, `seen` once it has looked."""
 
     claim: Claim
+    ts: str = ""
+    seen: tuple[str, ...] | None = None
+    is_frozen: bool = False
 
     @property
     def rendered(self) -> Rendered:
         """What it posts, as `composing` has it: a message made before stays as it was made."""
         content = self.claim.message.content
         return Rendered(content["text"] if content else " ".join(str(row.pk) for row in self.claim.deliveries), {})
-
-    ts: str = ""
-    seen: tuple[str, ...] | None = None
 
 
 class Outbox(RuleBasedStateMachine):
@@ -81,11 +95,51 @@ class Outbox(RuleBasedStateMachine):
         self.box = routing.mailbox_of(self.route)
         self.rows = Delivery.objects.filter(mailbox=self.box)
 
-    # --- what goes in, and time --------------------------------------------------------------------------------------
+    @rule()
+    def go_on(self) -> None:
+        """The usual course: the first worker that is awake does its next step; without one one claims."""
+        awake = [worker for worker in self.workers if not worker.is_frozen]
+        if awake:
+            self.steps(awake[0])[0](awake[0])
+            return
+        due = outbox.next_due(self.box.pk)
+        if due is None:
+            self.tell()
+        else:
+            self.time.shift(due)
+            self.claim()
 
-    @precondition(lambda self: len(self.told) >= self.rows.count() - 2)
-    @rule(count=st.sampled_from((1, 1, 4)))
-    def tell(self, count: int) -> None:
+    go_on_still = go_on
+    go_on_further = go_on
+
+    @rule(data=st.data(), seconds=st.sampled_from((0, 0, LOOK_AGAIN + 1, LEASE + 1)))
+    def interfere(self, data: st.DataObject, seconds: int) -> None:
+        """Some time later something else happens."""
+        self.time.shift(seconds)
+        states = set(self.rows.values_list("state", flat=True))
+        happenings: list[Callable[[], object]] = [self.claim]
+        if "waiting" not in states:
+            happenings += [self.tell, lambda: self.tell(4)]
+        if states & {"parked", "failed"}:
+            happenings += [self.release, self.replay]
+        if states & {"parked", "failed", "delivered"}:
+            happenings.append(lambda: self.replay_one(data))
+        for worker in self.workers:
+            happenings += [functools.partial(step, worker) for step in self.steps(worker)]
+        data.draw(st.sampled_from(happenings))()
+
+    def steps(self, worker: Worker) -> tuple[Callable[[Worker], None], ...]:
+        """What a worker may do: its next step first; or its call comes to nothing, or it dies, or freezes."""
+        if worker.is_frozen:
+            return (self._thaw,)
+        if worker.claim.is_look:
+            return (self._look, self._freeze) if worker.seen is None else (self._settle, self._unreadable)
+        if worker.ts:
+            return self._answer, self._cut, self._die, self._freeze
+        refusals = (self._cut, self._retry, self._fail, self._park)
+        return self._post, self._post_late, *refusals, self._die, self._freeze, self._freeze
+
+    def tell(self, count: int = 1) -> None:
         self.box.refresh_from_db()
         now = clock.now()
         for _ in range(count):
@@ -115,26 +169,11 @@ class Outbox(RuleBasedStateMachine):
         )
         self.workers.append(Worker(found))
 
-    @rule(data=st.data(), seconds=st.sampled_from((0, 0, LOOK_AGAIN + 1, LEASE - TIMEOUT + 1, LEASE + 1)))
-    def act(self, data: st.DataObject, seconds: int) -> None:
-        """After so many seconds a worker claims; or one that holds a claim does its next step, or dies before it."""
-        self.time.shift(seconds)
-        worker = data.draw(st.sampled_from((None, *self.workers)))
-        if worker is None:
-            self.claim()
-            return
-        steps: tuple[Callable[[Worker], None], ...]
-        if worker.claim.is_look:
-            steps = (self._look, self._die) if worker.seen is None else (self._settle, self._settle, self._unreadable)
-        elif worker.ts:
-            steps = (self._answer, self._answer, self._cut, self._die)
-        else:
-            refusals = (self._cut, self._retry, self._fail, self._park)
-            steps = (self._post, self._post, self._post_frozen, *refusals, self._die)
-        data.draw(st.sampled_from(steps))(worker)
+    def _freeze(self, worker: Worker) -> None:
+        worker.is_frozen = True
 
-    act_more = act
-    act_on = act
+    def _thaw(self, worker: Worker) -> None:
+        worker.is_frozen = False
 
     def _die(self, worker: Worker) -> None:
         self.workers.remove(worker)
@@ -147,7 +186,7 @@ class Outbox(RuleBasedStateMachine):
         else:
             self._arrive(worker)
 
-    def _post_frozen(self, worker: Worker) -> None:
+    def _post_late(self, worker: Worker) -> None:
         """Frozen right between its last look at the lease and the call: the one way left to post twice."""
         if clock.now() > worker.claim.lease_until:
             self.allowed.update(row.pk for row in worker.claim.deliveries)
@@ -203,23 +242,12 @@ class Outbox(RuleBasedStateMachine):
         self.box.refresh_from_db()
         parking.release(self.box)
 
-    def replay(self, **selection: str) -> None:
-        replay.replay(replay.Selection(connection=self.chat.slug, **selection), actor="person")
+    def replay(self) -> None:
+        replay.replay(replay.Selection(connection=self.chat.slug), actor="person")
 
-    @precondition(lambda self: self.rows.exclude(state="waiting").exists())
-    @rule(data=st.data())
-    def intervene(self, data: st.DataObject) -> None:
-        """The channel is mended, or a person replays what is parked, failed, all of it, or one alone."""
-        rows = list(self.rows.order_by("event_id"))
-        choice = data.draw(st.sampled_from(("release", "parked", "failed", "", *range(len(rows)))))
-        if choice == "release":
-            self.release()
-        elif isinstance(choice, str):
-            self.replay(status=choice)
-        else:
-            self._replay_one(rows[choice], again=data.draw(st.booleans()))
-
-    def _replay_one(self, row: Delivery, *, again: bool) -> None:
+    def replay_one(self, data: st.DataObject) -> None:
+        row = data.draw(st.sampled_from(list(self.rows.order_by("event_id"))))
+        again = data.draw(st.booleans())
         result = replay.replay(replay.Selection(delivery=str(row.pk)), actor="person", again=again)
         if again and row.state == "delivered":
             assert result.released == 1
@@ -231,11 +259,9 @@ class Outbox(RuleBasedStateMachine):
     def nothing_is_told_twice(self) -> None:
         assert {pk: count for pk, count in self.told.items() if count > 1 + self.allowed[pk]} == {}
 
-    @invariant()
     def what_counts_as_delivered_is_there(self) -> None:
-        if hasattr(self, "rows"):
-            delivered = self.rows.filter(state="delivered").values_list("message_id", "message__ts")
-            assert set(delivered) <= set(self.slack)
+        delivered = self.rows.filter(state="delivered").values_list("message_id", "message__ts")
+        assert set(delivered) <= set(self.slack)
 
     def teardown(self) -> None:
         """Every worker is dead and every channel mended: what is left goes out, and nothing else does."""
@@ -270,11 +296,140 @@ def test_every_interleaving_tells_everything_once(database: None, redis: str) ->
     run_state_machine_as_test(
         Outbox,
         settings=settings(
-            max_examples=100,
-            stateful_step_count=30,
+            max_examples=150,
+            stateful_step_count=40,
             deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),
         ),
     )
     assert audit.verify()[1] == []
+
+
+# --- single cases that the machine, or the gauntlet, once found ------------------------------------------------------
+
+
+@pytest.fixture
+def hours() -> Iterator[Any]:
+    """A clock that only the test moves."""
+    with time_machine.travel(dt.datetime.now(dt.UTC), tick=False) as clock_:
+        yield clock_
+
+
+def sent(world: World, *numbers: str) -> list[Delivery]:
+    """Bills that have come as far as their deliveries."""
+    for number in numbers:
+        record = world.intuit.put(REALM, "Bill", bill(number))
+        world.notify(("Bill", record["Id"], "created"))
+    world.work(posts=False)
+    return list(Delivery.objects.order_by("event_id"))
+
+
+def claimed(row: Delivery) -> Claim:
+    found = outbox.claim(row.mailbox_id)
+    assert isinstance(found, Claim)
+    return found
+
+
+def settled_as_absent(row: Delivery, hours: Any) -> None:
+    """Others take the message up, look twice, and find nothing."""
+    for looks in (1, 2):
+        look = claimed(row)
+        assert look.is_look
+        if looks == 1:
+            outbox.looked(look, LOOK_AGAIN, Outcome("absent"), looks=looks)
+            hours.shift(LOOK_AGAIN + 1)
+        else:
+            outbox.absent(look, Outcome("absent"))
+
+
+def test_a_worker_that_wakes_after_its_lease_takes_nothing_out_of_another_ones_hands(world: World, hours: Any) -> None:
+    world.route()
+    (row,) = sent(world, "B-1")
+    frozen = claimed(row)
+    hours.shift(LEASE + 1)
+    settled_as_absent(row, hours)
+    other = claimed(row)
+    outbox.waits(frozen, 1, Outcome("retry", "lease"), reason="lease")
+    row.refresh_from_db()
+    assert (row.state, row.lease_until) == ("sending", other.lease_until)
+
+
+def test_what_a_late_worker_has_posted_is_not_posted_again(world: World, hours: Any) -> None:
+    world.route()
+    (row,) = sent(world, "B-1")
+    frozen = claimed(row)
+    hours.shift(LEASE + 1)
+    settled_as_absent(row, hours)
+    outbox.delivered(frozen, Receipt("1795000000.000100", CHANNEL), Outcome("delivered"), Rendered("text", {}), "")
+    row.refresh_from_db()
+    assert row.state == "delivered"
+    assert outbox.claim(row.mailbox_id) is None
+
+
+def test_a_message_that_was_found_meanwhile_is_no_repeat_to_the_worker_who_posted_it(world: World, hours: Any) -> None:
+    world.route()
+    (row,) = sent(world, "B-1")
+    frozen = claimed(row)
+    hours.shift(LEASE + 1)
+    receipt = Receipt("1795000000.000100", CHANNEL)
+    outbox.delivered(claimed(row), receipt, Outcome("found"), Rendered("text", {}), "")
+    outbox.delivered(frozen, receipt, Outcome("delivered"), Rendered("text", {}), "")
+    assert not AuditEntry.objects.filter(action="delivery.repeated").exists()
+    outbox.delivered(frozen, Receipt("1795000001.000100", CHANNEL), Outcome("delivered"), None, "")
+    assert AuditEntry.objects.get(action="delivery.repeated").reason == "posted_again"
+
+
+def test_no_post_begins_that_might_end_after_its_lease(world: World, settings: Any) -> None:
+    world.route()
+    (row,) = sent(world, "B-1")
+    settings.DELIVERY_LEASE_SECONDS = settings.HTTP_TIMEOUT_SECONDS - 1
+    delivery.drain(row.mailbox_id)
+    row.refresh_from_db()
+    assert (row.state, row.reason) == ("waiting", "lease")
+    assert world.slack.posts == []
+
+
+def test_replaying_one_part_of_a_digest_sends_the_digest_once(world: World) -> None:
+    world.route(digest_after=2)
+    rows = sent(world, "B-1", "B-2", "B-3")
+    claim = claimed(rows[0])
+    outbox.parked(claim, Hold.EXHAUSTED, Outcome("parked", "service_unavailable"), reason="used up")
+    for row in rows[1:]:
+        replay.replay(replay.Selection(delivery=str(row.pk)), actor="person")
+        world.work()
+    replay.replay(replay.Selection(status="parked"), actor="person")
+    world.work()
+    (post,) = world.slack.posts
+    assert [f"B-{number}" in post.text for number in (1, 2, 3)] == [True] * 3
+    assert set(Delivery.objects.values_list("state", flat=True)) == {"delivered"}
+
+
+def test_a_digest_does_not_pass_over_a_message_that_is_being_retried(world: World, hours: Any) -> None:
+    world.route(digest_after=2)
+    rows = sent(world, "B-1", "B-2", "B-3", "B-4", "B-5")
+    Delivery.objects.filter(pk=rows[0].pk).update(state="failed")
+    Delivery.objects.exclude(pk__in=[rows[0].pk, rows[1].pk]).update(state="failed")
+    outbox.waits(claimed(rows[1]), 0, Outcome("retry", "ratelimited"), reason="later")
+    Delivery.objects.filter(state="failed").update(state="waiting")
+    assert [row.pk for row in claimed(rows[0]).deliveries] == [rows[0].pk]
+
+
+@pytest.mark.parametrize("digest_after", [0, 2])
+def test_an_event_whose_hint_was_lost_keeps_its_place(world: World, hours: Any, digest_after: int) -> None:
+    """Whatever time has passed: nobody has worked on it yet, so it does not wait for its vendor."""
+    world.route(digest_after=digest_after)
+    numbers = ("B-1", "B-2", "B-3", "B-4")
+    for number in numbers:
+        record = world.intuit.put(REALM, "Bill", bill(number))
+        world.notify(("Bill", record["Id"], "created"))
+    hours.shift(600)
+    first, second, *others = [str(pk) for pk in InboxEvent.objects.order_by("pk").values_list("pk", flat=True)]
+    for ids in ([first, *others], [second]):
+        resolve.fetch(ids)
+        mapping.map_events(ids)
+        routing.route_events(ids)
+        for _ in numbers:
+            time.sleep(0.02)  # the pace of these tests
+            delivery.drain(Delivery.objects.all()[0].mailbox_id, is_armed=True)
+    assert re.findall(r"B-\d", " ".join(world.texts)) == list(numbers)
