@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+from collections import Counter
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
+from connector import registry
 from connector.models import (
+    BLOCKED,
     MOVING,
     Connection,
     Delivery,
@@ -49,6 +53,8 @@ class Result:
     matched: int = 0
     released: int = 0
     skipped: int = 0
+    #: The deliveries set free, for whoever wants to watch them go.
+    freed: list[UUID] = dataclasses.field(default_factory=list)
 
 
 def replay(selection: Selection, *, actor: str, is_dry: bool = False, again: bool = False) -> Result:
@@ -66,6 +72,15 @@ def replay(selection: Selection, *, actor: str, is_dry: bool = False, again: boo
     if selection.connection and not is_dry:
         _wake(selection.connection)
     return result
+
+
+def progress(freed: list[UUID]) -> dict[str, int]:
+    """How far deliveries set free have come: a count for each state."""
+    counts: Counter[str] = Counter()
+    for start in range(0, len(freed), CHUNK):
+        rows = Delivery.objects.filter(pk__in=freed[start : start + CHUNK])
+        counts.update(rows.values_list("state", flat=True))
+    return dict(counts)
 
 
 def _deliveries(selection: Selection, *, again: bool) -> QuerySet[Delivery]:
@@ -106,6 +121,7 @@ def _replay_chunk(rows: list[Delivery], result: Result, actor: str, is_dry: bool
         for row in meant:
             if _free(row, actor):
                 result.released += 1
+                result.freed.append(row.pk)
             else:
                 result.skipped += 1
         mailboxes = {row.mailbox_id: row.mailbox for row in meant}
@@ -138,7 +154,7 @@ def _free(row: Delivery, actor: str) -> bool:
 
 
 def _replay_events(selection: Selection, result: Result, actor: str, is_dry: bool) -> None:
-    """Failed events of the selection start again from the notice."""
+    """Failed events of the selection start again: from the notice, or from the record where it cannot be fetched."""
     if selection.delivery or selection.route or selection.channel or selection.status not in ("", "failed"):
         return
     rows = InboxEvent.objects.filter(state=EventState.FAILED, connection__isnull=False).exclude(record_id="")
@@ -163,12 +179,15 @@ def _replay_events(selection: Selection, result: Result, actor: str, is_dry: boo
 def _restart(event: InboxEvent, actor: str) -> bool:
     assert event.connection is not None
     now = clock.now()
+    is_kept = bool(registry.source(event.system).caller)
+    state = EventState.FETCHED if is_kept else EventState.RECEIVED
     with transaction.atomic():
         moved = InboxEvent.objects.filter(pk=event.pk, state=EventState.FAILED).update(
-            state=EventState.RECEIVED, state_at=now, received_at=now, reason="", attempts=0, next_attempt_at=now
+            state=state, state_at=now, received_at=now, reason="", attempts=0, next_attempt_at=now
         )
         if moved:
-            event.payloads.filter(kind=PayloadKind.RECORD).delete()
+            if not is_kept:
+                event.payloads.filter(kind=PayloadKind.RECORD).delete()
             entry = audit.Entry(
                 "event.replayed",
                 actor=actor,
@@ -187,6 +206,9 @@ def _wake(slug: str) -> None:
     connection = Connection.objects.filter(slug=slug).first()
     if connection is None:
         return
+    if connection.state in BLOCKED:
+        # Perhaps it was mended at the vendor's end: the ping tells, and sets free what waits.
+        hints.run("check_connection", str(connection.pk))
     events = InboxEvent.objects.filter(connection=connection, state__in=MOVING)
     events.update(next_attempt_at=now)
     hints.start_events(list(events.order_by("pk").values_list("pk", flat=True)[:1000]))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
+import threading
 import uuid
 from argparse import ArgumentParser
 from typing import Any
+from uuid import UUID
 
 from connector.management.commands import _command
 from connector.models import DeliveryState
@@ -21,15 +22,32 @@ class Command(_command.Command):
         parser.add_argument("--status", default="")
         parser.add_argument("--dry-run", action="store_true")
         parser.add_argument("--again", action="store_true", help="also what was delivered, as a new message")
+        parser.add_argument("--watch", action="store_true", help="show how far they have come, until none waits")
 
-    def handle(self, *args: Any, as_json: bool, dry_run: bool, again: bool, **options: Any) -> None:
+    def handle(self, *args: Any, as_json: bool, dry_run: bool, again: bool, watch: bool, **options: Any) -> None:
         selection = self._selection(options)
         if selection.is_empty():
             raise _command.Bad("say what to replay: --status parked, --connection, --route, --channel, --delivery, …")
         result = replay.replay(selection, actor="command", is_dry=dry_run, again=again)
+        if watch:
+            self._watch(result.freed)
         verb = "would be released" if dry_run else "released"
         line = f"{result.matched} matched, {result.released} {verb}, {result.skipped} skipped"
-        self.answer(dataclasses.asdict(result), line, as_json=as_json)
+        document = {"matched": result.matched, "released": result.released, "skipped": result.skipped}
+        self.answer(document, line, as_json=as_json)
+
+    def _watch(self, freed: list[UUID]) -> None:
+        """Says on standard error what the released deliveries have come to, whenever that changes."""
+        told: dict[str, int] = {}
+        while freed:
+            found = replay.progress(freed)
+            if found != told:
+                parts = ", ".join(f"{count} {state}" for state, count in sorted(found.items()))
+                self.stderr.write(f"of {len(freed)}: {parts}")
+                told = found
+            if not found.keys() & {DeliveryState.WAITING, DeliveryState.SENDING}:
+                return
+            threading.Event().wait(1.0)
 
     def _selection(self, options: dict[str, Any]) -> replay.Selection:
         if options["status"] and options["status"] not in ("parked", "failed", *DeliveryState.values):
