@@ -13,7 +13,7 @@ ALONE = env -u REDIS_URL ENV_FILE=/dev/null VAR_DIR="$(CURDIR)/var/test" \
 DEPLOYED = $(ALONE) DEBUG=false DATABASE_URL=sqlite://:memory: PUBLIC_URL=https://connector.example $(PY) manage.py
 AUDIT_RECORDS := https://pypi.org/pypi/pip/json
 
-.PHONY: setup demo test test-sqlite test-postgres up bench check alone
+.PHONY: setup demo test test-sqlite test-postgres up bench gauntlet check alone
 setup: $(VENV)/.runtime
 
 $(PY):
@@ -47,6 +47,11 @@ test-postgres: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@$(PY) -m tests.bench
+
+# Everything fails while it works: EVENTS, FAULTS, SEED, DATABASE (sqlite, postgres) and HOSTS (1, 2) choose how.
+gauntlet: $(VENV)/.dev
+	@$(PY) -m tests.gauntlet $(if $(EVENTS),--events $(EVENTS)) $(if $(FAULTS),--faults $(FAULTS)) \
+	$(if $(SEED),--seed $(SEED)) $(if $(DATABASE),--database $(DATABASE)) $(if $(HOSTS),--hosts $(HOSTS))
 
 check: $(VENV)/.dev
 	$(VENV)/bin/ruff check .

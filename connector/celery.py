@@ -82,6 +82,8 @@ app.conf.update(
         "connector.tasks.check_connection": {"queue": "sync"},
         "connector.tasks.prepare_mailbox": {"queue": "sync"},
         "connector.tasks.refresh_credential": {"queue": "sync"},
+        "connector.tasks.confirm_subscription": {"queue": "sync"},
+        "connector.tasks.tend_subscriptions": {"queue": "sync"},
         "connector.tasks.sweep_*": {"queue": "beat"},
     },
     timezone="UTC",

@@ -17,7 +17,8 @@ _SHAPES = re.compile(
     r"|eyJ[\w-]{10,}\.[\w.-]{10,}"  # JSON web tokens
     r"|(?i:bearer|basic)\s+[\w.~+/=-]{8,}"
     r"|(?i:(?:access_token|refresh_token|client_secret|password|passwd|secret|token|code|state|authorization)"
-    r"[\"']?\s*[=:]\s*[\"']?)[^\s\"'&,;}<]{4,}"
+    r"(?:[\"']\s*[=:]\s*[\"']?|\s*=\s*[\"']?|\s*:\s*[\"']))[^\s\"'&,;}<]{4,}"
+    r"|(?i:(?:password|passwd|authorization)\s*:\s*)\S{4,}"
     r"|(?i:<(?:strPassword|password|sessionid)>)[^<]*"
     r"|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
 )

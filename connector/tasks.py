@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from connector.pipeline import audit, connections, delivery, mapping, polling, resolve, routing, sweep
+from connector.pipeline import audit, connections, delivery, mapping, polling, resolve, routing, subscriptions, sweep
 
 
 @shared_task
@@ -43,12 +43,24 @@ def poll_connection(connection_id: str) -> None:
 
 @shared_task
 def check_connection(connection_id: str) -> None:
-    connections.check(connection_id)
+    connections.recheck(connection_id)
 
 
 @shared_task
 def refresh_credential(credential_id: str) -> None:
     connections.renew(credential_id)
+
+
+@shared_task
+def confirm_subscription(subscription_id: str) -> None:
+    """Has the vendor confirm the secrets that came with handshakes."""
+    subscriptions.confirm(subscription_id)
+
+
+@shared_task
+def tend_subscriptions(connection_id: str) -> None:
+    """Registers, repairs and removes the connection's callbacks."""
+    subscriptions.tend(connection_id)
 
 
 @shared_task

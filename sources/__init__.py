@@ -5,4 +5,8 @@
 
 from __future__ import annotations
 
-SYSTEMS: dict[str, str] = {"quickbooks_online": "sources.quickbooks_online.source.QuickBooksOnline"}
+SYSTEMS: dict[str, str] = {
+    "freshbooks": "sources.freshbooks.source.FreshBooks",
+    "quickbooks_desktop": "sources.quickbooks_desktop.source.QuickBooksDesktop",
+    "quickbooks_online": "sources.quickbooks_online.source.QuickBooksOnline",
+}

@@ -26,7 +26,7 @@ import psycopg
 
 from connector.orphans import die_with
 
-SETTINGS = ("fsync=off", "full_page_writes=off", "max_connections=100", "log_min_messages=fatal")
+SETTINGS = ("fsync=off", "full_page_writes=off", "max_connections=100", "log_min_messages=panic")
 
 
 class Impossible(Exception):
@@ -45,18 +45,27 @@ class Server:
             self._account,
         )
         options = [part for setting in SETTINGS for part in ("-c", setting)]
-        self._command = [binaries / "postgres", "-D", folder / "data", "-k", folder, "-h", "", *options]
-        self._running: subprocess.Popen[bytes] | None = None
+        self._command: list[str | Path] = [
+            binaries / "postgres",
+            "-D",
+            folder / "data",
+            "-k",
+            folder,
+            "-h",
+            "",
+            *options,
+        ]
+        self._running: subprocess.Popen[Any] | None = None
 
     def start(self) -> None:
         # A session of its own: Ctrl-C must reach the tests, which still need the server while they end.
-        self._running = subprocess.Popen(
+        running = self._running = subprocess.Popen(
             self._command,
             start_new_session=True,
             preexec_fn=die_with(os.getpid()),  # noqa: PLW1509 (no threads at the first start)
             **self._account,
         )
-        _wait_for(self._running, self._folder)
+        _wait_for(running, self._folder)
 
     def restart(self) -> None:
         """Ends every connection and transaction at once, as a crash does, and starts again."""

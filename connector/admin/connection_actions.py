@@ -11,7 +11,7 @@ from connector.crypto import SealBroken
 from connector.kernel.contracts import Secrets
 from connector.kernel.errors import Reauthorize, Unsupported, VendorError
 from connector.models import Connection, ConnectionState, Credential
-from connector.pipeline import audit, connections, credentials, hints
+from connector.pipeline import audit, connections, credentials, hints, subscriptions
 
 
 def store_given(connection: Connection, given: Mapping[str, str], *, actor: str) -> None:
@@ -47,6 +47,7 @@ def sharing(connection: Connection) -> list[Connection]:
 
 def disconnect(connection: Connection, *, actor: str) -> str:
     """Ends the authorization; what was done, for people. A log-in that others share is left to them."""
+    subscriptions.remove(connection)
     others = sharing(connection)
     if others:
         said = f"The log-in itself still serves {', '.join(other.slug for other in others)}."

@@ -9,11 +9,11 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Sum
 from django.forms import CharField, ChoiceField, ModelForm
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
 from django.utils.safestring import SafeString
 
-from connector import registry
+from connector import connection_file, registry
 from connector.access import visible_to
 from connector.admin import connection_actions
 from connector.admin.base import (
@@ -38,10 +38,10 @@ from connector.models import (
     VendorCalls,
 )
 from connector.oauth_views import buttons, is_offered
-from connector.pipeline import clock, credentials
+from connector.pipeline import clock, contacts, credentials
 
 #: What goes with a connection that is deleted, though nobody may delete it by itself.
-_CACHES = {"cursor", "directory name", "vendor calls", "record state"}
+_CACHES = {"cursor", "directory name", "vendor calls", "record state", "run"}
 
 
 class SystemFilter(admin.SimpleListFilter):
@@ -62,7 +62,7 @@ class ConnectionPage(Page):
     list_select_related = ("organization", "credential")
     search_fields = ("slug", "account")
     change_form_template = "admin/connection_form.html"
-    operations = (("ping", "ping_view"), ("disconnect", "disconnect_view"))
+    operations = (("ping", "ping_view"), ("disconnect", "disconnect_view"), ("qwc", "qwc_view"))
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).prefetch_related("cursors")
@@ -86,6 +86,8 @@ class ConnectionPage(Page):
     @admin.display(description="Last contact")
     def last_contact(self, row: Connection) -> Any:
         """The latest time at which the vendor is known to have answered or refused."""
+        if self._is_called(row):
+            return contacts.of(row).seen_at
         times = [row.checked_at, row.state_at, *(cursor.moved_at for cursor in row.cursors.all())]
         if row.credential:
             times.append(row.credential.refreshed_at)
@@ -156,7 +158,13 @@ class ConnectionPage(Page):
             "outcomes": list(calls.order_by("outcome").values_list("outcome", "count")),
             "last_contact": self.last_contact(row),
             "events": InboxEvent.objects.filter(connection=row).order_by("-pk")[:8],
+            "contact": contacts.of(row) if self._is_called(row) else None,
+            "has_file": row.system == connection_file.SYSTEM,
         }
+
+    def _is_called(self, row: Connection) -> bool:
+        system = system_named(row.system)
+        return bool(system and system.caller)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         with transaction.atomic():
@@ -205,6 +213,20 @@ class ConnectionPage(Page):
             sharing=sharing,
             label=label_of(row.system),
         )
+
+    def qwc_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
+        """The connection file, as a download."""
+        row: Connection = self.row(request, object_id)
+        if row.system != connection_file.SYSTEM:
+            raise Http404
+        try:
+            content = connection_file.build(row)
+        except connection_file.BadFileID as error:
+            messages.error(request, f"No connection file: {error}.")
+            return redirect("admin:connector_connection_change", row.pk)
+        response = HttpResponse(content, content_type=connection_file.CONTENT_TYPE)
+        response["Content-Disposition"] = f'attachment; filename="{row.slug}.qwc"'
+        return response
 
     def _changeable(self, request: HttpRequest, object_id: Any) -> Connection:
         row: Connection = self.row(request, object_id)

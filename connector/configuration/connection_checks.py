@@ -88,8 +88,9 @@ def _system(section: Section, stored: Connection | None) -> System | None:
 
 
 def _is_used(stored: Connection) -> bool:
+    """Whether it has told or heard anything of its account; what it said of itself does not count."""
     told = Delivery.objects.filter(mailbox__connection=stored)
-    return InboxEvent.objects.filter(connection=stored).exists() or told.exists()
+    return InboxEvent.objects.filter(connection=stored).exclude(origin="connector").exists() or told.exists()
 
 
 def _settings(section: Section, system: System, stored: Connection | None) -> dict[str, object]:

@@ -16,6 +16,8 @@ from types import FrameType
 
 from connector.demo import day, standins, verdict
 from connector.demo.day import Scene, Stage
+from connector.demo.freshbooks import FreshBooksScene
+from connector.demo.quickbooks_desktop import DesktopScene
 from connector.demo.quickbooks_online import QuickBooksScene
 from connector.demo.screen import Screen
 from connector.demo.slack import SlackScene
@@ -63,7 +65,7 @@ def _scenes(stage: Stage) -> list[Scene]:
     """Every system's part of the day."""
     workspace = SlackScene(stage)
     stage.look = workspace.look
-    return [workspace, QuickBooksScene(stage, workspace)]
+    return [workspace, QuickBooksScene(stage, workspace), DesktopScene(stage), FreshBooksScene(stage)]
 
 
 # --- sandbox ---------------------------------------------------------------------------------------------------------

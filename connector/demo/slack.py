@@ -15,9 +15,11 @@ CHANNELS = {
     "ar": "C0AR00001",
     "cash": "C0CASH001",
     "exec-alerts": "C0EXEC001",
+    "expenses": "C0EXP0001",
     "finance": "C0FIN0001",
     "ops": "C0OPS0001",
     "projects": "C0PROJ001",
+    "purchasing": "C0PURCH01",
 }
 #: What would call people together, were it not escaped.
 _CALLS = ("<!channel", "<!here", "<!everyone", "<!subteam", "<@")

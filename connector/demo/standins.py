@@ -54,6 +54,17 @@ ROWS = (
         # Posts to other channels that are on their way when Slack asks for a pause are nobody's fault.
         {"pause_grace": 0.5},
     ),
+    Row(
+        "freshbooks",
+        "sources.freshbooks.standin.FreshBooksStandIn",
+        "connector.demo.freshbooks.open_books",
+        {
+            "FRESHBOOKS_CLIENT_ID": "fake-client-id",
+            "FRESHBOOKS_CLIENT_SECRET": "fake-client-secret",
+            "FRESHBOOKS_API_URL": "{0.url}",
+            "FRESHBOOKS_AUTHORIZE_URL": "{0.url}/oauth/authorize",
+        },
+    ),
 )
 
 StandIns = Mapping[str, StandIn]

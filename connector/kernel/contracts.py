@@ -9,9 +9,9 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
-from connector.kernel.errors import Unsupported
+from connector.kernel.errors import Unsupported, VendorError
 from connector.kernel.events import FinancialEvent, Money, Ref
 from connector.kernel.http import Http
 
@@ -69,6 +69,8 @@ class Context:
     now: Callable[[], dt.datetime]
     #: The organization's time zone (IANA name), for vendors whose times have no offset.
     timezone: str = "UTC"
+    #: Where this system sends the browser back to after consent.
+    redirect_uri: str = ""
     #: Takes one call out of the vendor's allowance; raises `Retry` when it is used up for longer than a moment.
     spend: Callable[[str], None] = lambda kind: None
 
@@ -107,6 +109,9 @@ class Notice:
     raw: str = ""
     problem: str = ""
     unknown: str = ""
+    #: Seconds to wait before the record is read, so that a burst of notices about it ends in one state. A connection's
+    #: setting of this name goes before.
+    settle_seconds: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -135,12 +140,24 @@ class Reply:
     status: int = 200
 
 
+@dataclasses.dataclass(frozen=True, slots=True, repr=False)
+class Handshake:
+    """A vendor's first word to a callback: the secret it will sign with. Nothing proves it until the vendor says yes.
+
+    `id` is the callback's ID at the vendor.
+    """
+
+    id: str
+    secret: str
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Parsed:
     """All that one inbound request said."""
 
     notices: tuple[Notice, ...] = ()
     signals: tuple[Signal, ...] = ()
+    handshakes: tuple[Handshake, ...] = ()
     reply: Reply | None = None
 
 
@@ -148,7 +165,8 @@ class Parsed:
 class Record:
     """The vendor's full object for one notice.
 
-    `version` orders the states of one record: compared as a tuple, a greater one is newer. `body` is JSON.
+    `version` orders the states of one record: compared as a tuple, a greater one is newer. A second part that starts
+    with `#` orders nothing: it only tells states of one number apart. `body` is JSON.
     `is_gone` means the vendor no longer has it. `created_at` and `updated_at` are the vendor's own times.
     """
 
@@ -224,6 +242,8 @@ class System:
     refresh_margin: ClassVar[int] = 300
     #: Renew at least this often (seconds), used or not; 0 = only when needed.
     refresh_every: ClassVar[int] = 0
+    #: The customer's program that calls us, where we cannot call: its last contact is what a ping tells.
+    caller: ClassVar[str] = ""
 
     def check(self, ctx: Context) -> str:
         """The ping: one harmless call with the stored credentials; a sentence about what was found."""
@@ -265,6 +285,8 @@ class Source(System):
 
     def poll(self, ctx: Context, cursor: Mapping[str, Any], *, since: dt.datetime | None = None) -> Iterator[Batch]:
         """Changes after the cursor (or since the given time), oldest first, in batches that may be stored apart."""
+        if self.caller:
+            raise Unsupported(f"{self.label} cannot be polled from here: its {self.caller} calls when it is due")
         raise Unsupported(f"{self.label} cannot be polled")
 
     def fetch(self, ctx: Context, notices: Sequence[Notice]) -> Iterator[tuple[Notice, Record | Exception]]:
@@ -288,6 +310,118 @@ class Source(System):
         It decides the operation too: a gone record is `deleted`, an inactive one `deleted`, a voided one `voided`.
         """
         raise Unsupported(f"{self.label} has no records")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Callback:
+    """One registration at a vendor: which event is told to which address, and whether the vendor trusts it yet."""
+
+    id: str
+    event: str
+    uri: str
+    is_verified: bool
+
+
+class Subscriber(Source):
+    """A source that tells of changes only to callbacks registered there, one address and one secret each.
+
+    A request to a callback's address is verified with the secrets `webhook_verifier`: all that may be meant, a line
+    each.
+    """
+
+    def wanted_events(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """The vendor's names of the events that this connection should be told of."""
+        raise NotImplementedError
+
+    def callbacks(self, ctx: Context) -> list[Callback]:
+        """Every callback registered for the account, whoever did it."""
+        raise NotImplementedError
+
+    def register(self, ctx: Context, event: str, uri: str) -> Callback:
+        """Registers one. The vendor's handshake may come before this returns."""
+        raise NotImplementedError
+
+    def confirm(self, ctx: Context, handshake: Handshake) -> Callback:
+        """Sends a handshake's secret back; the callback as the vendor then sees it. Raises `Reject` for a wrong one."""
+        raise NotImplementedError
+
+    def remind(self, ctx: Context, callback_id: str) -> None:
+        """Asks for the handshake once more."""
+        raise NotImplementedError
+
+    def unregister(self, ctx: Context, callback_id: str) -> None:
+        """Ends one; it may be gone already."""
+        raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Caller:
+    """A connection as the service sees it that the customer's program calls.
+
+    `wanted` are the record types that its routes ask for, `cursors` how far each of its queries got. `pace_from` is
+    the start of its last run, if that one ended well.
+    """
+
+    ctx: Context
+    created_at: dt.datetime
+    is_active: bool = True
+    wanted: frozenset[str] = frozenset()
+    cursors: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    pace_from: dt.datetime | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RunState:
+    """One conversation with that program. `position` is the service's own, as JSON; `step` counts its changes."""
+
+    id: str
+    caller: Caller
+    started_at: dt.datetime
+    position: Mapping[str, Any]
+    step: int = 0
+    is_ended: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RunStep:
+    """What one call of a conversation changed; stored as a whole or not at all.
+
+    `cursors` replaces those named. `is_done` and `broken` end the run, well or not. `alerts` are sentences for people.
+    """
+
+    position: Mapping[str, Any]
+    batch: Batch = Batch()
+    cursors: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    client: str = ""
+    is_done: bool = False
+    broken: VendorError | None = None
+    alerts: tuple[str, ...] = ()
+
+
+class Overtaken(Exception):
+    """Another call of the same conversation was quicker: read the run again."""
+
+
+class Intake(Protocol):
+    """What the pipeline offers to a service that customers' programs call in conversations."""
+
+    def caller(self, name: str) -> Caller | None:
+        """The connection of that name, also one that is switched off; None for an unknown one."""
+
+    def note_call(self, name: str, kind: str) -> None:
+        """A call that opened no run: "refused" (the password is wrong) or "early" (nothing to do yet)."""
+
+    def open_run(self, name: str, ticket: str, position: Mapping[str, Any], client: str) -> None:
+        """Begins the connection's one live run; an older one is over."""
+
+    def run(self, ticket: str) -> RunState | None:
+        """The run of the ticket, also an ended one; None for an unknown ticket."""
+
+    def known(self, run: RunState, records: Iterable[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+        """Those of the records (type, ID) that earlier events told of."""
+
+    def advance(self, run: RunState, step: RunStep) -> None:
+        """Stores the step. Raises `Overtaken`, with nothing stored, when the run has moved on since it was read."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

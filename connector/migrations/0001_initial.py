@@ -183,6 +183,7 @@ class Migration(migrations.Migration):
                 ('reason', models.CharField(blank=True, max_length=200)),
                 ('parked_at', models.DateTimeField(blank=True, null=True)),
                 ('prepare_at', models.DateTimeField(blank=True, null=True)),
+                ('parks', models.PositiveIntegerField(default=0)),
                 ('fold_through', models.UUIDField(blank=True, editable=False, null=True)),
             ],
             options={

@@ -24,6 +24,8 @@ from connector.models.inbox import (
 )
 from connector.models.organizations import LastingKey, Organization
 from connector.models.routes import Route
+from connector.models.runs import Run, RunOutcome
+from connector.models.subscriptions import Subscription, SubscriptionState
 
 __all__ = [
     "BLOCKED",
@@ -52,6 +54,10 @@ __all__ = [
     "PayloadKind",
     "RecordState",
     "Route",
+    "Run",
+    "RunOutcome",
     "SearchTerm",
+    "Subscription",
+    "SubscriptionState",
     "VendorCalls",
 ]

@@ -40,7 +40,10 @@ class Mailbox(Row):
     hold = models.CharField(max_length=12, choices=Hold, blank=True)
     reason = models.CharField(max_length=200, blank=True)
     parked_at = models.DateTimeField(null=True, blank=True)
+    #: When its target is to be looked at: joined at first, and tried again while it is parked.
     prepare_at = models.DateTimeField(null=True, blank=True)
+    #: How often it was parked since its last message arrived.
+    parks = models.PositiveIntegerField(default=0)
     #: While a backlog is folded into digests: the newest event that still goes into one.
     fold_through = models.UUIDField(null=True, blank=True, editable=False)
 

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 from django.db import transaction
 
 from connector import registry
-from connector.kernel.contracts import Context
+from connector.kernel.contracts import Context, System
 from connector.kernel.errors import Misconfigured, Reauthorize, Retry, Unknown, VendorError
 from connector.models import BLOCKED, MOVING, Connection, ConnectionState, Credential, InboxEvent
-from connector.pipeline import alerts, audit, clock, credentials, hints, parking
+from connector.pipeline import alerts, audit, clock, contacts, credentials, hints, parking
 from connector.pipeline.parking import RECHECK_SECONDS
 
 log = logging.getLogger(__name__)
@@ -24,15 +24,16 @@ WARN_BEFORE = dt.timedelta(days=30)
 
 def call(connection: Connection, work: Callable[[Context], T], **use: Any) -> T:
     """`credentials.call`, with what its outcome says about the connection written down."""
+    answers: list[str] = []
     try:
-        result = credentials.call(connection, work, **use)
+        result = credentials.call(connection, work, answers=answers, **use)
     except Reauthorize as error:
         set_state(connection, ConnectionState.NEEDS_REAUTHORIZATION, error)
         raise
     except Misconfigured as error:
         set_state(connection, ConnectionState.MISCONFIGURED, error)
         raise
-    if connection.state != ConnectionState.OK:
+    if answers and connection.state != ConnectionState.OK:
         mend(connection, "")
     return result
 
@@ -98,7 +99,8 @@ def release(connection: Connection) -> None:
     """Sets free what waited for the token or scopes of this connection: its events, and deliveries through it."""
     waiting = InboxEvent.objects.filter(connection=connection, state__in=MOVING)
     ids = list(waiting.order_by("pk").values_list("pk", flat=True)[:1000])
-    waiting.update(next_attempt_at=clock.now())
+    # What waited for a person starts its day of tries anew.
+    waiting.update(next_attempt_at=clock.now(), state_at=clock.now())
     hints.start_events(ids)
     parking.release_connection(connection)
 
@@ -109,7 +111,7 @@ def check(connection_id: str) -> str:
     system = registry.system(connection.system)
     now = clock.now()
     try:
-        detail = credentials.call(connection, system.check)
+        detail = contacts.sentence(connection, system.caller) if system.caller else _called(connection, system)
     except VendorError as error:
         _note_failed_check(connection, error)
         raise
@@ -119,6 +121,18 @@ def check(connection_id: str) -> str:
     connection.detail = detail
     Connection.objects.filter(pk=connection.pk).update(detail_sealed=connection.detail_sealed)
     return detail
+
+
+def _called(connection: Connection, system: System) -> str:
+    return credentials.call(connection, system.check)
+
+
+def recheck(connection_id: str) -> None:
+    """A ping by beat: what came of it is stored, and nobody waits for it."""
+    try:
+        check(connection_id)
+    except VendorError as error:
+        log.info("the ping of connection %s failed (%s)", connection_id, error.code or type(error).__name__)
 
 
 def _note_failed_check(connection: Connection, error: VendorError) -> None:

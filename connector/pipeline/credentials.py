@@ -49,8 +49,17 @@ def fill(credential: Credential, secrets: Secrets) -> None:
 class Use:
     """One stretch of work with a connection's credentials: its context, and the count of the calls it made."""
 
-    def __init__(self, connection: Connection, *, seconds: float | None = None, keep_alive: bool = True) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        seconds: float | None = None,
+        keep_alive: bool = True,
+        answers: list[str] | None = None,
+    ) -> None:
         self._connection = connection
+        #: Collects the outcomes of the calls made, for a caller who wants to know whether there were any.
+        self._answers = answers if answers is not None else []
         self._system: System = registry.system(connection.system)
         self._calls: dict[str, int] = {}
         self._http = Http(
@@ -58,6 +67,7 @@ class Use:
         )
 
     def _count(self, outcome: str) -> None:
+        self._answers.append(outcome)
         self._calls[outcome] = self._calls.get(outcome, 0) + 1
 
     def context(self, secrets: Secrets) -> Context:
@@ -72,6 +82,7 @@ class Use:
             http=self._http,
             now=clock.now,
             timezone=connection.organization.timezone,
+            redirect_uri=f"{settings.PUBLIC_URL}/oauth/{connection.system.replace('_', '-')}/callback/",
             spend=self._spend,
         )
 

@@ -80,6 +80,13 @@ def state_key(event: InboxEvent) -> str:
     return f"{event.operation}:{version}"
 
 
+def is_older(version: tuple[int, str], known: tuple[int, str]) -> bool:
+    """Whether one state of a record came before another; see `Record.version`."""
+    if version[1].startswith("#") or known[1].startswith("#"):
+        return version[0] < known[0]
+    return version < known
+
+
 def record_key(event: InboxEvent) -> str:
     """The record, by a keyed hash."""
     return keyed_hash(str(event.connection_id), event.record, event.record_id)

@@ -170,7 +170,8 @@ def _look(claim: Claim, sink: Sink, gate: Gate) -> None:
         if retry.is_exhausted(claim.deliveries[0].due_since):
             outbox.parked(claim, Hold.DOUBT, _outcome(error, started), reason=f"it cannot be looked up: {error.text}")
             return
-        after = getattr(error, "after", None) or retry.wait_seconds(message.looks + 1, is_throttle=True)
+        tries = message.attempts.count()
+        after = getattr(error, "after", None) or retry.wait_seconds(tries, is_throttle=True)
         outbox.looked(claim, after, _outcome(error, started), looks=message.looks)
     else:
         _looked(claim, receipt, Outcome("found" if receipt else "absent", milliseconds=_ms(started)))
@@ -187,14 +188,24 @@ def _looked(claim: Claim, receipt: Receipt | None, outcome: Outcome) -> None:
     elif claim.message.looks + 1 < LOOKS:
         outbox.looked(claim, LOOK_AGAIN, outcome, looks=claim.message.looks + 1)
     else:
-        outbox.absent(claim, outcome)
+        _absent(claim, outcome)
+
+
+def _absent(claim: Claim, outcome: Outcome) -> None:
+    """It goes out again: at once after its first try, then later each time, until its retries are used up."""
+    head = claim.deliveries[0]
+    if retry.is_exhausted(head.due_since):
+        reason = "no try got a usable answer; its retries are used up"
+        outbox.parked(claim, Hold.EXHAUSTED, outcome, reason=reason)
+    else:
+        outbox.absent(claim, retry.wait_seconds(head.attempts - 1) if head.attempts > 1 else 0.0, outcome)
 
 
 def _unreadable(claim: Claim, sink: Sink, error: Unreadable, outcome: Outcome) -> None:
     settings_ = {field.name: field.default for field in sink.settings_fields} | claim.mailbox.connection.settings
     if settings_.get("when_unreadable") == "repost":
         composing.note(claim.message, "Possible repeat: an earlier try may have arrived, and could not be looked up.")
-        outbox.absent(claim, outcome)
+        _absent(claim, outcome)
     else:
         reason = f"it may have arrived already, and that cannot be seen: {error.text}"
         outbox.parked(claim, Hold.DOUBT, outcome, reason=reason)
@@ -204,11 +215,13 @@ def prepare(mailbox_id: str | UUID) -> None:
     """Joins the channel or looks whether it takes messages again; a mended one is released."""
     mailbox = Mailbox.objects.select_related("connection__organization", "connection__credential").get(pk=mailbox_id)
     sink = registry.sink(mailbox.connection.system)
-    Mailbox.objects.filter(pk=mailbox.pk).update(prepare_at=clock.after(parking.RECHECK_SECONDS))
+    row = Mailbox.objects.filter(pk=mailbox.pk)
+    row.update(prepare_at=clock.after(parking.patience(mailbox.parks)))
     try:
         connections.call(mailbox.connection, lambda ctx: sink.prepare(ctx, mailbox.target))
     except VendorError as error:
         log.info("mailbox %s is not ready (%s)", mailbox.pk, error.code or type(error).__name__)
         return
+    row.filter(hold="").update(prepare_at=None)
     if mailbox.hold == Hold.TARGET:
-        parking.release(mailbox)
+        parking.release(mailbox, is_a_guess=True)

@@ -14,11 +14,11 @@ from typing import Any
 from django.db import transaction
 
 from connector import registry
-from connector.kernel.contracts import Notice, Parsed, Record, Request, Secrets, Signal, System
+from connector.kernel.contracts import Notice, Parsed, Record, Request, Secrets, Signal, Subscriber, System
 from connector.kernel.errors import BadSignature
 from connector.kernel.events import NAME_KINDS
 from connector.models import Connection, EventState, InboxEvent, Payload, PayloadKind
-from connector.pipeline import audit, clock, connections, credentials, directory, hints, parking
+from connector.pipeline import audit, clock, connections, credentials, directory, hints, parking, subscriptions
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +31,12 @@ def receive(system: str, request: Request) -> Parsed:
     found = registry.system(system)
     signers = _signers(found, request)
     parsed = _parse(found, request)
+    if parsed.handshakes and not signers:
+        raise BadSignature("a handshake for an address that nobody was given")
     with transaction.atomic():
         events = record(system, parsed.notices, only=signers)
+        for handshake in parsed.handshakes:
+            subscriptions.offer(request.args.get("subscription", ""), signers or [], handshake)
         for signal in parsed.signals:
             apply_signal(system, signal, only=signers)
         hints.start_events(event.pk for event in events)
@@ -48,7 +52,11 @@ def _signers(found: System, request: Request) -> list[Connection] | None:
     own = Connection.objects.filter(system=found.name, is_active=True).select_related("organization", "credential")
     if slug := request.args.get("connection"):
         connection = own.filter(slug=slug).first()
-        found.verify(request, app, credentials.opened(connection.credential if connection else None))
+        secrets = credentials.opened(connection.credential if connection else None)
+        if isinstance(found, Subscriber):
+            secrets, is_known = subscriptions.secrets_of(connection, request.args.get("subscription", ""), secrets)
+            connection = connection if is_known else None
+        found.verify(request, app, secrets)
         return [connection] if connection else []
     try:
         found.verify(request, app, None)
@@ -89,7 +97,7 @@ def _parse(found: System, request: Request) -> Parsed:
 def record(
     system: str, notices: Sequence[Notice], *, origin: str = "webhook", only: Sequence[Connection] | None = None
 ) -> list[InboxEvent]:
-    """Stores what is new among the notices; the events that have a way to go. In the caller's transaction.
+    """Stores what is new among the notices; the events that can move at once. In the caller's transaction.
 
     `only` names the connections that may be meant; without it, all of the notice's account are.
     """
@@ -102,7 +110,8 @@ def record(
     for notice in notices:
         matches: Sequence[Connection | None] = by_account.get(notice.account) or (None,)
         rows += [(new_event(system, notice, match, origin), notice) for match in matches]
-    return store(rows)
+    settling = {event.pk for event, notice in rows if _settle_seconds(notice, event.connection)}
+    return [event for event in store(rows) if event.pk not in settling]
 
 
 def new_event(system: str, notice: Notice, connection: Connection | None, origin: str) -> InboxEvent:
@@ -131,8 +140,17 @@ def new_event(system: str, notice: Notice, connection: Connection | None, origin
         state=state,
         state_at=now,
         reason=_clean(reason, 200),
-        next_attempt_at=clock.after(GRACE) if state == EventState.RECEIVED else None,
+        next_attempt_at=(
+            clock.after(_settle_seconds(notice, connection) or GRACE) if state == EventState.RECEIVED else None
+        ),
     )
+
+
+def _settle_seconds(notice: Notice, connection: Connection | None) -> float:
+    """How long the record is left to settle; the sweep takes it up then."""
+    if not notice.settle_seconds or connection is None:
+        return 0.0
+    return float(connection.settings.get("settle_seconds", notice.settle_seconds))
 
 
 def _clean(text: str, limit: int) -> str:

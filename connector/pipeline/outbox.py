@@ -244,6 +244,8 @@ def delivered(claim: Claim, receipt: Receipt, outcome: Outcome, rendered: Render
         )
         if receipt.is_repeated:
             _note(claim, Outcome("repeated", "found_twice"), "delivery.repeated", ts=receipt.id)
+        if claim.mailbox.parks:
+            Mailbox.objects.filter(pk=claim.mailbox.pk).update(parks=0)
         _note(claim, outcome, "delivery.delivered", ts=receipt.id)
 
 
@@ -271,10 +273,10 @@ def looked(claim: Claim, seconds: float, outcome: Outcome, *, looks: int) -> Non
             _note(claim, outcome, "delivery.looked")
 
 
-def absent(claim: Claim, outcome: Outcome) -> None:
-    """Looked for and surely not there: it goes out again."""
+def absent(claim: Claim, seconds: float, outcome: Outcome) -> None:
+    """Looked for and surely not there: it goes out again after so many seconds."""
     with transaction.atomic():
-        if _move(claim, DeliveryState.WAITING, next_attempt_at=clock.now()):
+        if _move(claim, DeliveryState.WAITING, next_attempt_at=clock.after(seconds)):
             Message.objects.filter(pk=claim.message.pk).update(doubt_at=None, looks=0)
             _note(claim, outcome, "delivery.absent")
 

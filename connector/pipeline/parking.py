@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 
 from connector.models import Attempt, Connection, Delivery, DeliveryState, Hold, Mailbox
 from connector.pipeline import alerts, audit, clock, hints
@@ -19,7 +19,11 @@ def park_mailbox(mailbox: Mailbox, hold: Hold, reason: str, *, is_alerted: bool 
     connection = mailbox.connection
     with transaction.atomic():
         changed = Mailbox.objects.filter(pk=mailbox.pk, hold="").update(
-            hold=hold, reason=reason[:200], parked_at=clock.now(), prepare_at=clock.after(RECHECK_SECONDS)
+            hold=hold,
+            reason=reason[:200],
+            parked_at=clock.now(),
+            prepare_at=clock.after(patience(mailbox.parks)),
+            parks=F("parks") + 1,
         )
         waiting = Delivery.objects.filter(mailbox=mailbox, state=DeliveryState.WAITING)
         waiting.update(state=DeliveryState.PARKED, hold=hold, reason=reason[:200])
@@ -27,9 +31,15 @@ def park_mailbox(mailbox: Mailbox, hold: Hold, reason: str, *, is_alerted: bool 
             return False
         entry = audit.Entry("mailbox.parked", connection=connection.slug, channel=mailbox.target, reason=reason[:200])
         audit.append(connection.organization, entry)
-        if is_alerted:
+        # A channel that lets us in and then refuses again is told once, until a message has arrived.
+        if is_alerted and mailbox.parks == 0:
             alerts.announce(connection, "failed", f"Nothing can be posted to {mailbox.target}: {reason}")
     return True
+
+
+def patience(parks: int) -> float:
+    """Seconds until a parked channel is tried again: longer each time that did not help."""
+    return float(min(3600, RECHECK_SECONDS * (1 << min(parks, 10))))
 
 
 def park_connection(connection: Connection, reason: str) -> None:
@@ -55,14 +65,17 @@ def stop_flood(connection: Connection, code: str) -> None:
             alerts.announce(connection, "failed", f"Nothing more is sent: {reason}. Mend the cause, then replay.")
 
 
-def release(mailbox: Mailbox) -> int:
-    """Opens the mailbox and sets its queue free; a delivery in doubt is still looked up before it is posted."""
+def release(mailbox: Mailbox, *, is_a_guess: bool = False) -> int:
+    """Opens the mailbox and sets its queue free; a delivery in doubt is still looked up before it is posted.
+
+    A guess (the channel let us look in) does not reset how often it was parked.
+    """
     held = (Hold.TARGET, Hold.CONNECTION, Hold.DOUBT)
     with transaction.atomic():
         opened = (
             Mailbox.objects.filter(pk=mailbox.pk)
             .exclude(hold="")
-            .update(hold="", reason="", parked_at=None, prepare_at=None)
+            .update(hold="", reason="", parked_at=None, parks=F("parks") if is_a_guess else 0)
         )
         now = clock.now()
         freed = Delivery.objects.filter(mailbox=mailbox, state=DeliveryState.PARKED, hold__in=held).update(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from uuid import UUID
 
 from django.db import transaction
@@ -15,9 +16,10 @@ from django.db import transaction
 from connector import registry
 from connector.kernel.contracts import Batch, Context, Notice, Record
 from connector.kernel.errors import Retry, Unknown, VendorError
-from connector.models import Connection, Cursor, EventState, InboxEvent
+from connector.models import Connection, Cursor, EventState, InboxEvent, RecordState
 from connector.models.base import keyed_uuid
 from connector.pipeline import clock, connections, directory, hints, intake, mapping
+from connector.pipeline.decisions import is_older
 
 log = logging.getLogger(__name__)
 
@@ -69,12 +71,12 @@ def read(
         for batch in source.poll(ctx, state, since=since):
             wanted = [(notice, record) for notice, record in batch.records if _is_within(notice, until)]
             reading.seen += len(wanted)
-            fresh = [(notice, record) for notice, record in wanted if _is_news(connection, record)]
+            fresh = list(_news(connection, wanted))
             if is_dry:
                 reading.new += len(fresh)
                 continue
             directory.ensure(ctx, connection, [ref for _, record in fresh for ref in source.references(record)])
-            reading.new += _store(connection, batch, fresh, origin, keeps_cursor=since is not None)
+            reading.new += store(connection, batch, fresh, origin, keeps_cursor=since is not None)
 
     connections.call(connection, work)
     return reading
@@ -84,19 +86,41 @@ def _is_within(notice: Notice, until: dt.datetime | None) -> bool:
     return until is None or notice.occurred_at is None or notice.occurred_at <= until
 
 
-def _is_news(connection: Connection, record: Record) -> bool:
-    """Whether this state of the record has not been seen yet."""
-    known = mapping.known_state(connection, record.record, record.record_id)
-    if known is None:
-        return True
+def _news(connection: Connection, found: Iterable[tuple[Notice, Record]]) -> Iterator[tuple[Notice, Record]]:
+    """Those whose state has not been seen yet.
+
+    A creation that was told already is an update by now; and what nobody has heard of counts as new where the vendor
+    does not say when it was made.
+    """
+    for notice, record in found:
+        known = mapping.known_state(connection, record.record, record.record_id)
+        if known is not None and not _is_newer(record, known):
+            continue
+        operation = notice.operation
+        if known is not None and operation == "created":
+            yield dataclasses.replace(notice, operation="updated", change_key=""), record
+        elif known is None and operation == "updated" and record.created_at is None:
+            yield dataclasses.replace(notice, operation="created"), record
+        else:
+            yield notice, record
+
+
+def _is_newer(record: Record, known: RecordState) -> bool:
     if record.is_gone:
         return not known.is_gone
-    return record.version > (known.version_number, known.version_stamp)
+    version, seen = record.version, (known.version_number, known.version_stamp)
+    return version != seen and not is_older(version, seen)
 
 
-def _store(
-    connection: Connection, batch: Batch, fresh: list[tuple[Notice, Record]], origin: str, *, keeps_cursor: bool
+def store(
+    connection: Connection,
+    batch: Batch,
+    fresh: Sequence[tuple[Notice, Record]],
+    origin: str,
+    *,
+    keeps_cursor: bool = False,
 ) -> int:
+    """Stores the fresh records of a batch and its notices, and with them how far it got; how many are new."""
     rows: list[tuple[InboxEvent, Notice]] = []
     records: dict[UUID, Record] = {}
     for notice, record in fresh:
@@ -109,13 +133,14 @@ def _store(
     with transaction.atomic():
         events = intake.store(rows, records)
         if batch.cursor is not None and not keeps_cursor:
-            _move_cursor(connection, dict(batch.cursor))
+            move_cursor(connection, CURSOR, batch.cursor)
         hints.start_events(event.pk for event in events)
     return len(events)
 
 
-def _move_cursor(connection: Connection, state: dict[str, object]) -> None:
+def move_cursor(connection: Connection, name: str, state: Mapping[str, object]) -> None:
+    """Puts the state in the place of the cursor's own, in the caller's transaction."""
     Cursor.objects.update_or_create(
-        id=keyed_uuid(connection.pk, CURSOR),
-        defaults={"connection": connection, "name": CURSOR, "state": state, "moved_at": clock.now()},
+        id=keyed_uuid(connection.pk, name),
+        defaults={"connection": connection, "name": name, "state": dict(state), "moved_at": clock.now()},
     )

@@ -126,7 +126,7 @@ def _replay_chunk(rows: list[Delivery], result: Result, actor: str, is_dry: bool
                 result.skipped += 1
         mailboxes = {row.mailbox_id: row.mailbox for row in meant}
         for mailbox in mailboxes.values():
-            Mailbox.objects.filter(pk=mailbox.pk).exclude(hold="").update(hold="", reason="", parked_at=None)
+            Mailbox.objects.filter(pk=mailbox.pk).exclude(hold="").update(hold="", reason="", parked_at=None, parks=0)
         hints.drain(mailboxes)
 
 

@@ -16,6 +16,7 @@ from django.db import connection as database
 from django.db import transaction
 from django.db.models import F
 
+from connector import registry
 from connector.kernel.events import FinancialEvent, from_json, to_json
 from connector.models import (
     Connection,
@@ -32,7 +33,7 @@ from connector.models import (
 )
 from connector.models.base import keyed_uuid
 from connector.pipeline import audit, clock, hints, unusual
-from connector.pipeline.decisions import Decision, decide_with_history, record_key, state_key
+from connector.pipeline.decisions import Decision, decide_with_history, is_older, record_key, state_key
 from connector.pipeline.hashing import term_hash, terms_of
 
 #: How often an event that looks older than what is known is fetched again before it is believed.
@@ -96,9 +97,10 @@ def _is_overtaken(event: InboxEvent, known: RecordState | None) -> bool:
     """A state older than one already seen: read again, and ignored when the source keeps saying so."""
     if known is None or event.origin == "connector" or event.operation in ("deleted", "merged"):
         return False
-    if (event.version_number, event.version_stamp) >= (known.version_number, known.version_stamp) and not known.is_gone:
+    version = (event.version_number, event.version_stamp)
+    if not is_older(version, (known.version_number, known.version_stamp)) and not known.is_gone:
         return False
-    if event.attempts >= MAX_REREADS:
+    if event.attempts >= MAX_REREADS or registry.source(event.system).caller:
         _settle([event], EventState.IGNORED, "a newer state of the record was told before")
         return True
     InboxEvent.objects.filter(pk=event.pk).update(
@@ -245,7 +247,7 @@ def mailbox_of(route: Route) -> Mailbox:
     found = Mailbox.objects.filter(connection_id=route.sink_id, target=route.target).first()
     if found is None:
         key = keyed_uuid(route.sink_id, route.target)
-        fresh = Mailbox(id=key, connection_id=route.sink_id, target=route.target)
+        fresh = Mailbox(id=key, connection_id=route.sink_id, target=route.target, prepare_at=clock.now())
         Mailbox.objects.bulk_create([fresh], ignore_conflicts=True)
         found = Mailbox.objects.get(connection_id=route.sink_id, target=route.target)
     return found

@@ -27,7 +27,7 @@ from connector.models import (
     OAuthState,
     Payload,
 )
-from connector.pipeline import clock, credentials, hints, intake, polling
+from connector.pipeline import clock, contacts, credentials, hints, intake, polling, subscriptions
 from connector.pipeline import connections as connection_states
 
 log = logging.getLogger(__name__)
@@ -40,8 +40,9 @@ def stalled() -> None:
     """Events that stopped moving, mailboxes with something due, and leases that ran out."""
     health.worker_was_here()
     _stalled_events()
+    subscriptions.sweep()
     _due_mailboxes()
-    _parked_mailboxes()
+    _unprepared_mailboxes()
 
 
 def _stalled_events() -> None:
@@ -71,20 +72,21 @@ def _due_mailboxes() -> None:
     hints.drain(due.order_by().values_list("mailbox_id", flat=True).distinct()[:LIMIT])
 
 
-def _parked_mailboxes() -> None:
-    """Asks parked channels now and then whether they take messages again."""
+def _unprepared_mailboxes() -> None:
+    """Joins new channels, and asks parked ones now and then whether they take messages again."""
     now = clock.now()
-    rows = Mailbox.objects.filter(hold=Hold.TARGET, prepare_at__lte=now, connection__state=ConnectionState.OK)
+    rows = Mailbox.objects.filter(hold__in=("", Hold.TARGET), prepare_at__lte=now, connection__state=ConnectionState.OK)
     for pk in list(rows.values_list("pk", flat=True)[:LIMIT]):
         Mailbox.objects.filter(pk=pk).update(prepare_at=clock.after(60))
         hints.run("prepare_mailbox", str(pk))
 
 
 def connections() -> None:
-    """Tokens that near their end, sources whose gap fill is due, connections that may have come back."""
+    """Tokens near their end, gap fills that are due, connections that may have come back, callers gone quiet."""
     _renew_tokens()
     _read_gaps()
     _recheck()
+    _notice_silence()
 
 
 def _renew_tokens() -> None:
@@ -122,6 +124,15 @@ def _read_gaps() -> None:
         cursor = Cursor.objects.filter(connection=connection, name=polling.CURSOR).first()
         if cursor is None or cursor.moved_at is None or clock.now() - cursor.moved_at > POLL_EVERY:
             hints.run("poll_connection", str(connection.pk))
+
+
+def _notice_silence() -> None:
+    """Callers that used to call and do not: told once, with the likely cause."""
+    for connection in Connection.objects.filter(is_active=True).select_related("organization"):
+        caller = registry.system(connection.system).caller
+        verdict = contacts.tell_silence(connection, caller) if caller else None
+        if verdict is not None:
+            connection_states.note_unreachable(connection, verdict)
 
 
 def _recheck() -> None:

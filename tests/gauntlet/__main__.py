@@ -8,31 +8,31 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import signal
 import sys
 
 import tests.environment  # noqa: F401 - keys of its own, before anything reads the settings
-from tests.gauntlet.run import Options, run, table
+from tests.gauntlet.report import Options, table
+from tests.gauntlet.run import run
 from tests.postgres import Impossible, running
+from tests.stack import ROOT
+
+NUMBERS = {"events": 2000, "faults": 200, "seed": 1, "channels": 6, "seconds": 0, "patience": 900}
+LOG = ROOT / "var" / "gauntlet.log"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.gauntlet", description=__doc__)
-    for name, default in (
-        ("events", 2000),
-        ("faults", 200),
-        ("seed", 1),
-        ("channels", 6),
-        ("seconds", 0),
-        ("patience", 900),
-    ):
+    for name, default in NUMBERS.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
     parser.add_argument("--hosts", type=int, choices=(1, 2), default=1)
     parser.add_argument("--quiet", action="store_true", help="the table alone")
     given = vars(parser.parse_args())
     database, is_quiet = given.pop("database"), given.pop("quiet")
-    options = Options(**given, say=(lambda text: None) if is_quiet else lambda text: print(text, flush=True))
+    options = Options(**given, say=(lambda text: None) if is_quiet else lambda text: print(text, flush=True), log=LOG)
     os.environ.pop("DATABASE_URL", None)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # what was started is stopped
     try:
         with running() if database == "postgres" else contextlib.nullcontext() as server:
             if server:
@@ -43,6 +43,7 @@ def main() -> int:
         return 0
     for problem in result.problems:
         print(problem)
+    print(f"the lines of all processes are in {LOG}")
     print(table(result))
     return 1 if result.problems else 0
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from connector.kernel.standin import StandIn
 from tests.gauntlet import oracle, traffic
 from tests.gauntlet.faults import Fault, Saboteur, SecondHost, schedule
+from tests.gauntlet.report import Options, Result
 from tests.postgres import Server
 from tests.stack import ROOT, Stack, acme
 from tests.standins import new_slack
@@ -22,60 +22,6 @@ from tests.standins import new_slack
 LEASE, TIMEOUT, SWEEP = 7, 3, 2
 #: So many looks in a row must find nothing moving, so many seconds apart.
 CALM_LOOKS, CALM_SECONDS = 3, 1.5
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Options:
-    """`seconds` is how long the fire lasts; `patience` how long the calm may take after it."""
-
-    events: int = 2000
-    faults: int = 200
-    seed: int = 1
-    hosts: int = 1
-    channels: int = 6
-    seconds: float = 0.0
-    patience: float = 900.0
-    say: Callable[[str], None] = lambda text: None
-
-    @property
-    def length(self) -> float:
-        return self.seconds or max(20.0, self.faults * 3.0, self.events / (0.6 * self.channels))
-
-
-@dataclasses.dataclass(slots=True)
-class Result:
-    """What a run came to."""
-
-    options: Options
-    database: str
-    happened: Mapping[str, int]
-    missed: Mapping[str, int]
-    findings: oracle.Findings
-    refused: Mapping[int, int]
-    slowest: float
-    seconds_to_calm: float | None
-    is_audit_proven: bool
-    #: What the stand-ins noted: what the fire explains, and what it does not.
-    explained: list[str]
-    violations: list[str]
-
-    @property
-    def problems(self) -> list[str]:
-        """Everything that must not be, in words; empty for a good run."""
-        found = self.findings
-        lists = {
-            "lost": found.lost,
-            "doubled": found.doubled,
-            "out of order": found.disordered,
-            "untrue": found.untrue,
-            "violation": self.violations,
-        }
-        problems = [f"{word}: {case}" for word, cases in lists.items() for case in cases]
-        if self.seconds_to_calm is None:
-            problems.append(f"no calm within {self.options.patience:g} s")
-        if not self.is_audit_proven:
-            problems.append("the audit trail does not prove itself")
-        return problems
 
 
 class Watch:
@@ -118,6 +64,9 @@ def run(options: Options, server: Server | None = None) -> Result:
         with _running(stack, second, options):
             return _run(stack, options, second, server)
     finally:
+        if options.log:
+            options.log.parent.mkdir(parents=True, exist_ok=True)
+            options.log.write_bytes(b"".join(path.read_bytes() for path in sorted(stack.var.glob("*.log"))))
         stack.close()
 
 
@@ -239,36 +188,3 @@ def _stored(stack: Stack) -> Any:
         check=True,
     )
     return json.loads(done.stdout)
-
-
-def table(result: Result) -> str:
-    """The summary, for people."""
-    found, options = result.findings, result.options
-    kinds: dict[str, int] = {}
-    for name, count in result.happened.items():
-        kind = name.split()[0]
-        kinds[kind] = kinds.get(kind, 0) + count
-    calm = "never" if result.seconds_to_calm is None else f"{max(0.0, result.seconds_to_calm):.1f}"
-    answers = ", ".join(f"{count} times {status or 'none'}" for status, count in sorted(result.refused.items()))
-    rows = [
-        ("seed", options.seed),
-        ("database, worker hosts", f"{result.database}, {options.hosts}"),
-        ("events, seconds of fire", f"{options.events}, {options.length:.0f}"),
-        ("faults", f"{sum(result.happened.values())} ({', '.join(f'{n} {k}' for k, n in sorted(kinds.items()))})"),
-        *((f"  {name}", count) for name, count in sorted(result.happened.items())),
-        ("  found nothing to hit", sum(result.missed.values())),
-        ("webhooks not answered with 200 at once", answers or "none"),
-        ("slowest 200 (s)", f"{result.slowest:.2f}"),
-        ("lost", len(found.lost)),
-        ("doubled", len(found.doubled)),
-        ("doubled by a frozen process, and told", len(found.doubled_frozen)),
-        ("order breaks", len(found.disordered)),
-        ("later because their vendor failed", found.late),
-        ("doubts settled: found, absent", f"{found.found}, {found.absent}"),
-        ("digests", found.digests),
-        ("pace and limits broken: explained, not", f"{len(result.explained)}, {len(result.violations)}"),
-        ("audit trail proven", "yes" if result.is_audit_proven else "NO"),
-        ("seconds to calm", calm),
-    ]
-    width = max(len(name) for name, _ in rows)
-    return "\n".join(f"{name:{width}}  {value}" for name, value in rows)

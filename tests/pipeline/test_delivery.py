@@ -313,3 +313,16 @@ def test_a_flood_of_one_refusal_stops_with_one_alert_instead_of_failing_everythi
     states = list(Delivery.objects.order_by("event_id").values_list("state", "hold"))
     assert states == [("delivered", ""), ("failed", ""), ("parked", "flood")]
     assert InboxEvent.objects.filter(record="connection", operation="failed").count() == 1
+
+
+def test_a_channel_that_lets_us_in_and_refuses_all_the_same_is_told_once(world: World) -> None:
+    world.route()
+    row = send(world)
+    for _ in range(3):
+        world.slack.fail(POST, "answer", answer=world.slack.error("restricted_action"))
+        world.work()
+        delivery.prepare(row.mailbox_id)
+    alerts = InboxEvent.objects.filter(record="connection", operation="failed")
+    assert (alerts.count(), Mailbox.objects.get().parks) == (1, 3)
+    world.work()
+    assert (len(world.slack.posts), Mailbox.objects.get().parks) == (1, 0)

@@ -13,14 +13,14 @@ import functools
 import itertools
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
 import hypothesis.strategies as st
 import pytest
 import time_machine
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -44,10 +44,13 @@ from connector.models import (
 )
 from connector.pipeline import audit, clock, delivery, mapping, outbox, parking, replay, resolve, routing
 from connector.pipeline.outbox import Claim, Outcome
+from sources.quickbooks_online.standin_faults import outage
 from tests.pipeline.conftest import CHANNEL, World
 from tests.stack import REALM, bill
 
 LEASE, TIMEOUT, LOOK_AGAIN = 60, 15, 3
+#: So long at most a message waits for an event stored earlier: two lost hints, and a fetch.
+PATIENCE = dt.timedelta(seconds=41)
 _serial = itertools.count(1)
 
 
@@ -75,6 +78,7 @@ class Outbox(RuleBasedStateMachine):
         self.travel = time_machine.travel(dt.datetime.now(dt.UTC), tick=False)
         self.time = self.travel.start()
         self.workers: list[Worker] = []
+        self.moving: list[InboxEvent] = []
         #: Slack: each message with its ts; and how often each delivery was told there.
         self.slack: list[tuple[Any, str]] = []
         self.told: collections.Counter[Any] = collections.Counter()
@@ -103,14 +107,13 @@ class Outbox(RuleBasedStateMachine):
             self.steps(awake[0])[0](awake[0])
             return
         due = outbox.next_due(self.box.pk)
-        if due is None:
-            self.tell()
-        else:
+        if due is not None:
             self.time.shift(due)
             self.claim()
-
-    go_on_still = go_on
-    go_on_further = go_on
+        elif self.moving:
+            self.route_one(self.moving[0])
+        else:
+            self.tell()
 
     @rule(data=st.data(), seconds=st.sampled_from((0, 0, LOOK_AGAIN + 1, LEASE + 1)))
     def interfere(self, data: st.DataObject, seconds: int) -> None:
@@ -118,12 +121,13 @@ class Outbox(RuleBasedStateMachine):
         self.time.shift(seconds)
         states = set(self.rows.values_list("state", flat=True))
         happenings: list[Callable[[], object]] = [self.claim]
-        if "waiting" not in states:
-            happenings += [self.tell, lambda: self.tell(4)]
+        if self.rows.count() - len(self.told) < 6:
+            happenings += [self.tell, lambda: self.tell(4), self.receive, lambda: self.receive(attempts=1)]
         if states & {"parked", "failed"}:
             happenings += [self.release, self.replay]
         if states & {"parked", "failed", "delivered"}:
             happenings.append(lambda: self.replay_one(data))
+        happenings += [functools.partial(self.route_one, event) for event in self.moving]
         for worker in self.workers:
             happenings += [functools.partial(step, worker) for step in self.steps(worker)]
         data.draw(st.sampled_from(happenings))()
@@ -137,37 +141,53 @@ class Outbox(RuleBasedStateMachine):
         if worker.ts:
             return self._answer, self._cut, self._die, self._freeze
         refusals = (self._cut, self._retry, self._fail, self._park)
-        return self._post, self._post_late, *refusals, self._die, self._freeze, self._freeze
+        return self._post, self._post_late, *refusals, self._die, self._freeze
 
     def tell(self, count: int = 1) -> None:
+        for _ in range(count):
+            self.receive()
+            self.route_one(self.moving[-1])
+
+    def receive(self, attempts: int = 0) -> None:
+        """An event that is still to be worked on; with an attempt behind it, it waits for its vendor."""
+        now = clock.now()
+        event = InboxEvent.objects.create(
+            connection=self.books, received_at=now, state_at=now, record="bill", attempts=attempts
+        )
+        self.moving.append(event)
+
+    def route_one(self, event: InboxEvent) -> None:
         self.box.refresh_from_db()
         now = clock.now()
-        for _ in range(count):
-            event = InboxEvent.objects.create(
-                connection=self.books, received_at=now, state=EventState.ROUTED, state_at=now, record="bill"
-            )
-            Delivery.objects.create(
-                event=event, route=self.route, mailbox=self.box, record_key=str(event.pk)[-32:], state_key="1",
-                state="parked" if self.box.hold else "waiting", hold=self.box.hold,
-                created_at=now, due_since=now, next_attempt_at=now,
-            )  # fmt: skip
+        InboxEvent.objects.filter(pk=event.pk).update(state=EventState.ROUTED)
+        Delivery.objects.create(
+            event=event, route=self.route, mailbox=self.box, record_key=str(event.pk)[-32:], state_key="1",
+            state="parked" if self.box.hold else "waiting", hold=self.box.hold,
+            created_at=now, due_since=now, next_attempt_at=now,
+        )  # fmt: skip
+        self.moving.remove(event)
 
     # --- workers -----------------------------------------------------------------------------------------------------
 
     def claim(self) -> None:
-        queue = self.rows.filter(state__in=outbox.QUEUED)
-        before = {row.pk: row for row in queue}
+        before = {row.pk: row for row in self.rows.all()}
         found = outbox.claim(self.box.pk)
         if not isinstance(found, Claim):
             return
-        mine = {row.pk for row in found.deliveries}
         now = clock.now()
         assert not any(row.lease_until and row.lease_until > now for row in before.values()), "two hold the mailbox"
-        newest = max(row.event_id for row in found.deliveries)
-        assert found.is_look or not [pk for pk, row in before.items() if row.event_id < newest and pk not in mine], (
-            "out of order"
-        )
+        if not before[found.deliveries[0].pk].message_id:
+            self._is_in_order(found, before)
         self.workers.append(Worker(found))
+
+    def _is_in_order(self, found: Claim, before: Mapping[UUID, Delivery]) -> None:
+        """A new message passes over nothing; one that was made before goes out as it was made."""
+        head, newest = found.deliveries[0], found.deliveries[-1]
+        mine = {row.pk for row in found.deliveries}
+        queued = [row for row in before.values() if row.state in outbox.QUEUED and row.pk not in mine]
+        assert not [row for row in queued if row.event_id < newest.event_id]
+        if head.attempts == 1 and head.created_at + PATIENCE > clock.now():
+            assert not [event for event in self.moving if event.attempts == 0 and event.pk < newest.event_id]
 
     def _freeze(self, worker: Worker) -> None:
         worker.is_frozen = True
@@ -229,7 +249,7 @@ class Outbox(RuleBasedStateMachine):
         elif looks < 2:
             outbox.looked(claim, LOOK_AGAIN, Outcome("absent"), looks=looks)
         else:
-            outbox.absent(claim, Outcome("absent"))
+            outbox.absent(claim, 0.0, Outcome("absent"))
         self.workers.remove(worker)
 
     def _unreadable(self, worker: Worker) -> None:
@@ -273,6 +293,8 @@ class Outbox(RuleBasedStateMachine):
 
     def _drain(self) -> None:
         self.workers.clear()
+        for event in list(self.moving):
+            self.route_one(event)
         self.replay()
         self.release()
         while self.rows.filter(state__in=outbox.QUEUED).exists():
@@ -300,6 +322,7 @@ def test_every_interleaving_tells_everything_once(database: None, redis: str) ->
             stateful_step_count=40,
             deadline=None,
             database=None,
+            phases=[Phase.generate],  # add Phase.shrink to a failure: it takes minutes, and gives a short one
             suppress_health_check=list(HealthCheck),
         ),
     )
@@ -340,7 +363,7 @@ def settled_as_absent(row: Delivery, hours: Any) -> None:
             outbox.looked(look, LOOK_AGAIN, Outcome("absent"), looks=looks)
             hours.shift(LOOK_AGAIN + 1)
         else:
-            outbox.absent(look, Outcome("absent"))
+            outbox.absent(look, 0.0, Outcome("absent"))
 
 
 def test_a_worker_that_wakes_after_its_lease_takes_nothing_out_of_another_ones_hands(world: World, hours: Any) -> None:
@@ -433,3 +456,58 @@ def test_an_event_whose_hint_was_lost_keeps_its_place(world: World, hours: Any, 
             time.sleep(0.02)  # the pace of these tests
             delivery.drain(Delivery.objects.all()[0].mailbox_id, is_armed=True)
     assert re.findall(r"B-\d", " ".join(world.texts)) == list(numbers)
+
+
+def test_events_that_failed_together_are_asked_for_together_again(world: World) -> None:
+    world.route()
+    for number in ("B-1", "B-2", "B-3"):
+        record = world.intuit.put(REALM, "Bill", bill(number))
+        world.notify(("Bill", record["Id"], "created"))
+    world.intuit.fail("/v3/", "answer", times=5, answer=outage())
+    resolve.fetch(list(InboxEvent.objects.values_list("pk", flat=True)))
+    assert set(InboxEvent.objects.values_list("attempts", flat=True)) == {1}
+    due = sorted(at for at in InboxEvent.objects.values_list("next_attempt_at", flat=True) if at)
+    assert due[2] - due[0] < dt.timedelta(seconds=0.5)
+
+
+def test_what_never_gets_a_usable_answer_is_tried_later_each_time_and_then_left_to_a_person(
+    world: World, hours: Any, settings: Any
+) -> None:
+    world.route()
+    (row,) = sent(world, "B-1")
+    world.slack.fail("chat.postMessage", "answer", times=9, answer=world.slack.html_503())
+
+    def try_once() -> float:
+        """One post and its two looks; seconds until the next post."""
+        for _ in range(3):
+            delivery.drain(row.mailbox_id)
+            time.sleep(0.02)  # the pace of these tests
+            hours.shift(LOOK_AGAIN + 1)
+        row.refresh_from_db()
+        assert row.next_attempt_at is not None
+        return (row.next_attempt_at - clock.after(-LOOK_AGAIN - 1)).total_seconds()
+
+    assert try_once() == 0
+    hours.shift(5)
+    assert 0 < try_once() <= 4
+    hours.shift(5)
+    settings.RETRY_MAX_AGE_SECONDS = 1
+    try_once()
+    assert (row.state, row.hold, row.attempts) == ("parked", "exhausted", 3)
+    assert world.slack.posts == []
+
+
+def test_looks_that_fail_come_further_apart(world: World, hours: Any) -> None:
+    world.route()
+    (row,) = sent(world, "B-1")
+    outbox.doubtful(claimed(row), 0, Outcome("doubt", "cut"), Rendered("text", {}), "")
+    world.slack.fail("conversations.history", "answer", times=99, answer=world.slack.html_503())
+    waits = []
+    for _ in range(12):
+        delivery.drain(row.mailbox_id)
+        row.refresh_from_db()
+        assert row.lease_until is not None
+        waits.append((row.lease_until - clock.now()).total_seconds())
+        hours.shift(waits[-1] + 0.01)
+        time.sleep(0.02)
+    assert max(waits[:2]) < 10 < max(waits)

@@ -6,9 +6,11 @@ import dataclasses
 from argparse import ArgumentParser
 from typing import Any
 
+from connector import registry
 from connector.kernel.errors import Unsupported, VendorError
 from connector.management.commands import _command
-from connector.pipeline import polling
+from connector.models import Connection
+from connector.pipeline import polling, runs
 
 
 class Command(_command.Command):
@@ -24,6 +26,9 @@ class Command(_command.Command):
         self, *args: Any, connection: str, since: str, until: str, dry_run: bool, as_json: bool, **options: Any
     ) -> None:
         chosen = _command.connection_named(connection)
+        if caller := registry.system(chosen.system).caller:
+            self._start_from(chosen, since, caller, is_odd=bool(until or dry_run), as_json=as_json)
+            return
         try:
             reading = polling.read(
                 chosen,
@@ -37,3 +42,13 @@ class Command(_command.Command):
         except VendorError as error:
             _command.failed(error.text)
         self.answer(dataclasses.asdict(reading), f"{reading.seen} changes read, {reading.new} new", as_json=as_json)
+
+    def _start_from(self, chosen: Connection, since: str, caller: str, *, is_odd: bool, as_json: bool) -> None:
+        """Where the other side calls us: its next call is asked for changes since then."""
+        if is_odd:
+            raise _command.Bad(f"the {caller} brings what changed when it calls next: leave --until and --dry-run out")
+        runs.start_from(chosen, _command.moment(since))
+        reading = polling.Reading()
+        self.answer(
+            dataclasses.asdict(reading), f"the next cycle of the {caller} reads changes since {since}", as_json=as_json
+        )

@@ -23,11 +23,16 @@ class Command(_command.Command):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("action", choices=("apply", "check", "export"))
-        parser.add_argument("file", nargs="?", default="", help="its path; - is standard input or output")
+        parser.add_argument("file", help="its path; - (or nothing, after export) is standard input or output")
         parser.add_argument(
             "--force-credentials", action="store_true", help="apply: the file's credentials replace newer ones, too"
         )
         parser.add_argument("--with-credentials", action="store_true", help="export: with the credentials, encrypted")
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        # An optional argument is taken for absent where an option stands before it, on Python up to 3.12.
+        words = [word for word in argv[2:] if word == STANDARD or not word.startswith("-")]
+        super().run_from_argv([*argv, STANDARD] if words == ["export"] else argv)
 
     def handle(self, *args: Any, action: str, file: str, as_json: bool, **options: Any) -> None:
         is_forced, with_credentials = options["force_credentials"], options["with_credentials"]

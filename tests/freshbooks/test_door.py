@@ -1,0 +1,71 @@
+"""The addresses that FreshBooks posts to: what is signed for them is taken, everything else refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connector.models import InboxEvent
+from sources.freshbooks.standin_webhooks import build
+from tests.freshbooks.test_messages import INVOICE
+from tests.freshbooks.world import ACCOUNT, FreshWorld
+
+FIXTURES = Path(__file__).parents[1] / "sources" / "freshbooks" / "fixtures"
+CASES = json.loads((FIXTURES / "webhook_cases.json").read_text())
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
+def test_the_vendors_cases_at_the_connections_own_address(world: FreshWorld, case: dict[str, Any]) -> None:
+    world.authorize(world.source, webhook_verifier=case["verifier_on_file"] or "another-fake-verifier")
+    status = world.post(f"{world.source_uri}", case["body"].encode(), case["headers"])
+    is_notice = case["expect_signature_valid"] is True
+    assert status == (401 if case["expect_signature_valid"] is False else 200)
+    stored = InboxEvent.objects.filter(record__in=("invoice", "payment"))
+    assert stored.count() == (1 if is_notice else 0)
+
+
+def test_what_is_not_signed_for_this_address_is_refused(world: FreshWorld) -> None:
+    world.subscribe()
+    world.books.put(ACCOUNT, "invoices", INVOICE)
+    (sent,) = world.mail.waiting
+    uri, other = sent.callback.uri, next(each for each in world.books.callbacks.values() if each != sent.callback).uri
+    unknown = uri.replace(uri.rstrip("/").rpartition("/")[2], "00000000-0000-7000-8000-000000000000")
+    handshake = next(each for each in world.books.deliveries if each.name == "callback.verify")
+    attempts = {
+        other: sent,
+        unknown: sent,
+        uri.replace("acme-freshbooks", "nobody"): sent,
+        world.source_uri: sent,
+        world.source_uri.replace("acme-freshbooks", "nobody"): handshake,
+        unknown + "?x": handshake,
+        f"{world.source_uri}not-an-id/": handshake,
+    }
+    assert {world.post(where, each.body, each.headers) for where, each in attempts.items()} == {401}
+    assert not InboxEvent.objects.exists()
+    assert world.deliver() == [200]
+
+
+@pytest.mark.parametrize(
+    ("fields", "state", "reason"),
+    [
+        ({"name": "client.create"}, "ignored", "no integration tells of client records"),
+        ({"name": "invoice.explode"}, "ignored", "no integration knows the operation explode"),
+        ({"name": ""}, "failed", "name missing"),
+        ({"object_id": ""}, "failed", "object_id missing"),
+        ({"object_id": "../../me"}, "failed", "object_id is not an ID"),
+        ({"account_id": "6bapk"}, "ignored", "no connection has this account"),
+    ],
+)
+def test_a_signed_notice_that_leads_nowhere_is_kept(
+    world: FreshWorld, fields: dict[str, str], state: str, reason: str
+) -> None:
+    world.authorize(world.source, webhook_verifier="fake-verifier")
+    told = {"name": "invoice.create", "object_id": "7", "account_id": ACCOUNT, "business_id": "1", **fields}
+    body, headers = build(told, "fake-verifier")
+    for _ in range(2):
+        assert world.post(world.source_uri, body, headers) == 200
+    rows = InboxEvent.objects.all()
+    assert {(row.state, row.reason) for row in rows} == {(state, reason)}
