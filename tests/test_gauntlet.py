@@ -55,6 +55,7 @@ class Account:
         self.events: list[dict[str, Any]] = []
         self.deliveries: list[dict[str, Any]] = []
         self.audit: list[dict[str, Any]] = []
+        self.frozen: list[tuple[float, float]] = []
         for number in range(1, 5):
             self.events.append({"id": f"e{number}", "state": "routed", "reason": "", "attempts": 0})
         for channel in (HERE, EVERYTHING):
@@ -75,7 +76,7 @@ class Account:
 
     def judge(self) -> Findings:
         stored = {"events": self.events, "deliveries": self.deliveries, "attempts": {"found": 2}}
-        return oracle.judge(self.sent, self.posts, stored, self.audit)
+        return oracle.judge(self.sent, self.posts, stored, self.audit, self.frozen)
 
 
 def test_the_oracle_finds_nothing_where_all_is_well() -> None:
@@ -110,6 +111,8 @@ def test_the_oracle_sees_what_is_doubled_and_whether_the_audit_trail_says_so() -
     account.posts.append(dataclasses.replace(account.posts[3], ts="9"))
     account.audit.append({"action": "delivery.repeated", "delivery": f"{HERE} e1", "at": "1", "reason": "posted_again"})
     account.tell(HERE, "4", "Invoice G-00002 created: Amy, $200.00", "e5")
+    assert [case.split()[:2] for case in account.judge().doubled] == [[HERE, "2"], [EVERYTHING, "2"], [HERE, "G-00002"]]
+    account.frozen.append((0.0, 1.0))
     found = account.judge()
     assert found.doubled_frozen == [f"{HERE} 2 times {HERE} 1"]
     assert [case.split()[:2] for case in found.doubled] == [[EVERYTHING, "2"], [HERE, "G-00002"]]

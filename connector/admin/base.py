@@ -44,6 +44,8 @@ STATES = {
     "sending": ("calm", "Sending"),
     "delivered": ("good", "Delivered"),
     "parked": ("warn", "Parked"),
+    "pending": ("calm", "Not registered yet"),
+    "active": ("good", "Verified"),
 }
 
 

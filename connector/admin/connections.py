@@ -35,13 +35,14 @@ from connector.models import (
     InboxEvent,
     NameOverride,
     Organization,
+    Subscription,
     VendorCalls,
 )
 from connector.oauth_views import buttons, is_offered
-from connector.pipeline import clock, contacts, credentials
+from connector.pipeline import clock, contacts, credentials, subscriptions
 
 #: What goes with a connection that is deleted, though nobody may delete it by itself.
-_CACHES = {"cursor", "directory name", "vendor calls", "record state", "run"}
+_CACHES = {"cursor", "directory name", "vendor calls", "record state", "run", "subscription"}
 
 
 class SystemFilter(admin.SimpleListFilter):
@@ -160,6 +161,7 @@ class ConnectionPage(Page):
             "events": InboxEvent.objects.filter(connection=row).order_by("-pk")[:8],
             "contact": contacts.of(row) if self._is_called(row) else None,
             "has_file": row.system == connection_file.SYSTEM,
+            "subscriptions": Subscription.objects.filter(connection=row),
         }
 
     def _is_called(self, row: Connection) -> bool:
@@ -178,6 +180,7 @@ class ConnectionPage(Page):
         return listed, counts, {name for name in forbidden if name not in _CACHES}, protected
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        subscriptions.remove(obj)
         with transaction.atomic():
             credential = obj.credential
             super().delete_model(request, obj)
@@ -314,6 +317,22 @@ class CursorPage(ReadOnlyPage):
     list_filter = (("connection", VisibleFilter),)
     list_select_related = ("connection",)
     fields = ("connection", "name", "state", "moved_at")
+
+
+@admin.register(Subscription)
+class SubscriptionPage(ReadOnlyPage):
+    list_display = ("event_shown", "connection", "state", "reason", "state_at", "check_at")
+    list_filter = ("state", ("connection", VisibleFilter))
+    list_select_related = ("connection",)
+    fields = ("connection", "event_shown", "uri", "callback_id", "state", "reason", "state_at", "check_at", "failures")
+
+    @admin.display(description="Event", ordering="event")
+    def event_shown(self, row: Subscription) -> str:
+        return row.event or "registered by hand"
+
+    @admin.display(description="Address")
+    def uri(self, row: Subscription) -> str:
+        return row.uri
 
 
 @admin.register(VendorCalls)

@@ -24,6 +24,8 @@ from connector.pipeline import audit, clock, pacing, retry
 from connector.pipeline.hashing import keyed_hash
 
 T = TypeVar("T")
+#: So often one call has its token renewed: another worker's fresh one may have run out while we waited for it.
+RENEWALS = 2
 _stop = threading.Event()
 
 
@@ -113,9 +115,9 @@ class Use:
 
 
 def call(connection: Connection, work: Callable[[Context], T], **use: Any) -> T:
-    """Runs `work` with a live token: renewed before its end, and once more when the vendor refuses it.
+    """Runs `work` with a live token: renewed before its end, and when the vendor refuses it.
 
-    Raises whatever verdict the work or the renewal ends in; a token refused right after a renewal is `Reauthorize`.
+    Raises whatever verdict the work or the renewal ends in; a token refused right after two renewals is `Reauthorize`.
     """
     stretch = Use(connection, **use)
     try:
@@ -123,10 +125,11 @@ def call(connection: Connection, work: Callable[[Context], T], **use: Any) -> T:
         if credential is None:
             return work(stretch.context(Secrets({})))
         credential = _renewed_if_due(connection, credential)
-        try:
-            return work(stretch.context(opened(credential)))
-        except Refresh as refused:
-            credential = renew(connection, credential, because=refused)
+        for _ in range(RENEWALS):
+            try:
+                return work(stretch.context(opened(credential)))
+            except Refresh as refused:
+                credential = renew(connection, credential, because=refused)
         try:
             return work(stretch.context(opened(credential)))
         except Refresh as refused:

@@ -113,8 +113,9 @@ def _is_overtaken(event: InboxEvent, known: RecordState | None) -> bool:
 def _marked(told: list[Told]) -> list[Told]:
     """The events, the unusual ones with their mark, which stays with them."""
     found, changed = [], []
+    histories: dict[str, unusual.History] = {}
     for event, financial in told:
-        marked = unusual.marked(_connection(event), financial)
+        marked = unusual.marked(_connection(event), financial, histories)
         found.append((event, marked))
         if marked is not financial:
             changed.append((event, PayloadKind.EVENT, to_json(marked)))

@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import F, Q
 
 from connector import registry
 from connector.kernel.contracts import Callback, Context, Handshake, Secrets, Subscriber
@@ -72,7 +73,7 @@ def offer(subscription: str, found: Sequence[Connection], handshake: Handshake) 
         if row is None:
             row = _new_row(connection, "")
             row.save(force_insert=True)
-        if (row.verifiers or {}).get(handshake.id) == handshake.secret:
+        if row.state == SubscriptionState.ACTIVE and (row.verifiers or {}).get(handshake.id) == handshake.secret:
             continue
         if row.event and row.callback_id and row.callback_id != handshake.id:
             continue  # another callback than the one that was registered for this address
@@ -99,7 +100,7 @@ def sweep() -> None:
     for connection in Connection.objects.filter(system__in=_systems()).select_related("credential"):
         rows = Subscription.objects.filter(connection=connection).exclude(event="", offers_sealed="")
         if not connection.is_active:
-            if rows.exists():
+            if rows.filter(Q(failures=0) | Q(check_at__lte=now)).exists():
                 hints.run("tend_subscriptions", str(connection.pk))
             continue
         if connection.credential is None or connection.state in BLOCKED:
@@ -173,7 +174,7 @@ def tend(connection_id: str) -> None:
     if found is None:
         return
     if not found.is_active:
-        remove(found)
+        remove(found, is_final=False)
         return
     _ensure_rows(found)
     due = _claim_due(found)
@@ -294,32 +295,39 @@ class _Tending:
                 self._end([callback])
 
 
-def remove(connection: Connection) -> int:
-    """Ends the connection's callbacks at the vendor as far as it lets us, and forgets them; how many were ended."""
-    source = registry.source(connection.system) if connection.system in registry.source_names() else None
-    if not isinstance(source, Subscriber):
-        return 0
+def remove(connection: Connection, *, is_final: bool = True) -> None:
+    """Ends the connection's callbacks at the vendor and forgets them.
+
+    What cannot be ended just now is forgotten, too, when it `is_final`: it is refused here from then on, and ended when
+    the account is connected again. Otherwise it waits for another try.
+    """
+    if connection.system not in _systems():
+        return
+    source = _source(connection)
     rows = list(Subscription.objects.filter(connection=connection))
-    ended = 0
+    left: list[Subscription] = []
 
     def work(ctx: Context) -> None:
-        nonlocal ended
+        left[:] = rows
         for row in rows:
             if row.event and row.callback_id:
                 source.unregister(ctx, row.callback_id)
-                ended += 1
+            left.remove(row)
 
     try:
-        if any(row.event and row.callback_id for row in rows):
+        if rows:
             credentials.call(connection, work)
     except VendorError as error:
-        # What is left there is refused here, and removed when the account is connected again.
         log.warning("not every callback of %s could be ended (%s)", connection.slug, error.code)
+        if not is_final and isinstance(error, Retry | Unknown):
+            keys = [row.pk for row in left or rows]
+            kept = Subscription.objects.filter(pk__in=keys)
+            kept.update(failures=F("failures") + 1, check_at=clock.after(PATIENCE))
+            rows = [row for row in rows if row.pk not in keys]
     Subscription.objects.filter(pk__in=[row.pk for row in rows]).delete()
     if rows:
-        entry = audit.Entry("subscription.removed", connection=connection.slug, reason=f"{ended} callbacks ended")
+        entry = audit.Entry("subscription.removed", connection=connection.slug, reason=f"{len(rows)} callbacks")
         audit.append(connection.organization, entry)
-    return ended
 
 
 def _set(row: Subscription, state: SubscriptionState, callback_id: str) -> None:
@@ -330,7 +338,8 @@ def _set(row: Subscription, state: SubscriptionState, callback_id: str) -> None:
 
 def _is_young(row: Subscription) -> bool:
     """Whether its callback was confirmed a moment ago: what was read of it before that is no news."""
-    return row.state == SubscriptionState.ACTIVE and (clock.now() - row.state_at).total_seconds() < SOON
+    is_settled = row.state == SubscriptionState.ACTIVE and row.address == row.uri
+    return is_settled and (clock.now() - row.state_at).total_seconds() < SOON
 
 
 def _after(row: Subscription, seconds: float) -> None:

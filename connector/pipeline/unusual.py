@@ -24,13 +24,23 @@ def party_hash(connection_id: object, event: FinancialEvent) -> str:
     return keyed_hash("party", str(connection_id), event.record, event.party.id) if event.party else ""
 
 
-def marked(connection: Connection, event: FinancialEvent) -> FinancialEvent:
-    """The event, with its mark when it is unusual."""
+#: What one party's latest records were: (record ID, currency, amount), newest first.
+History = list[tuple[str, str, Decimal]]
+
+
+def marked(connection: Connection, event: FinancialEvent, read: dict[str, History]) -> FinancialEvent:
+    """The event, with its mark when it is unusual. `read` keeps the histories that a batch has in common."""
     if event.record not in RECORDS or event.operation not in ("created", "updated") or not event.party:
         return event
     amount = event.amount
-    history = _history(connection, event)
-    if amount is None or len(history) < LEAST:
+    party = party_hash(connection.pk, event)
+    if amount is None:
+        return event
+    if party not in read:
+        read[party] = _history(connection, event.record, party)
+    known = (row for row in read[party] if row[0] != event.record_id and row[1] == amount.currency)
+    history = [value for _, _, value in known]
+    if len(history) < LEAST:
         return event
     middle = statistics.median(history)
     spread = statistics.median(abs(value - middle) for value in history)
@@ -44,16 +54,12 @@ def marked(connection: Connection, event: FinancialEvent) -> FinancialEvent:
     return dataclasses.replace(event, unusual=Unusual(low, high, len(history)))
 
 
-def _history(connection: Connection, event: FinancialEvent) -> list[Decimal]:
-    """The amounts of the party's latest other records of this kind, in this currency."""
-    rows = RecordState.objects.filter(
-        connection=connection, record=event.record, party_hash=party_hash(connection.pk, event), is_gone=False
-    ).exclude(record_id=event.record_id)
-    currency = event.amount.currency if event.amount else ""
+def _history(connection: Connection, record: str, party: str) -> History:
+    rows = RecordState.objects.filter(connection=connection, record=record, party_hash=party, is_gone=False)
     found = []
     for row in rows.order_by("-seen_at")[:LAST]:
-        other = row.event or {}
-        amount = other.get("amount") or {}
-        if amount.get("currency") == currency and other.get("operation") != "voided":
-            found.append(Decimal(amount["amount"]))
+        event = row.event or {}
+        amount = event.get("amount")
+        if amount and event.get("operation") != "voided":
+            found.append((row.record_id, amount.get("currency", ""), Decimal(amount["amount"])))
     return found

@@ -67,8 +67,8 @@ class FreshBooks(Subscriber):
             for record, pattern in mapping.LINKS.items()
         ),
     )
-    #: FreshBooks publishes none; this stays far under what others report.
-    limits = (("call", 10, 5.0),)
+    #: FreshBooks publishes none. Two calls a second, with room for all callbacks of a new connection at once.
+    limits = (("call", 60, 30.0),)
     refresh_margin = 3600
     records = frozenset(BY_RECORD)
 

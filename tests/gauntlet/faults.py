@@ -34,6 +34,8 @@ SLOW = 4.0
 #: After Redis has come back, pace and allowances count as wiped for so long (seconds).
 WIPED = 4.0
 
+#: What targets that are workers begin with: they freeze for longer than a lease, others only for a moment.
+WORKERS = ("slack", "work")
 #: Kind of fault -> target -> its weight in the schedule.
 MENU = {
     "kill": {"web": 6, "web child": 4, "slack": 12, "work": 12, "beat": 4, "redis": 10, "tree": 5},
@@ -85,8 +87,8 @@ def schedule(
     faults = []
     for number, (kind, target) in enumerate(kinds):
         at = seconds * (number + chance.random()) / count
-        worker = target.startswith(("slack", "work"))
-        frozen = lease + chance.uniform(1.0, 8.0) if worker else chance.uniform(2.0, 5.0)
+        is_worker = target.startswith(WORKERS)
+        frozen = lease + chance.uniform(1.0, 8.0) if is_worker else chance.uniform(2.0, 5.0)
         faults.append(Fault(round(at, 2), kind, target, round(frozen, 2) if kind == "freeze" else 0.0))
     return faults
 
@@ -199,9 +201,8 @@ class Saboteur:
         if pid is None:
             return False
         group = os.getpgid(pid)
-        now = time.time()
-        windows = self.wiped if fault.target == "redis" else self.frozen
-        windows.append((now, now + fault.seconds))
+        if fault.target.startswith(WORKERS):
+            self.frozen.append((time.time(), time.time() + fault.seconds))
 
         def thaw() -> None:
             with contextlib.suppress(ProcessLookupError):

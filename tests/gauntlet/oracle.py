@@ -7,16 +7,18 @@ import dataclasses
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sinks.slack.standin import Post
 from tests.gauntlet.traffic import EVERYTHING, Happening
 
 NUMBER = re.compile(r"G-\d{5}")
-AMOUNT = re.compile(r"\$([\d,]+)\.00")
 #: Why an event may end without a message of its own.
 TOLD_BEFORE = ("duplicate: this state", "a newer state of the record", "nothing that a reader sees")
+
+#: What a process had begun before it froze is over so many seconds after it has thawed.
+THAWED = 10.0
 
 Row = Mapping[str, Any]
 
@@ -50,10 +52,24 @@ def lines_of(post: Post) -> list[str]:
     return named if post.text.startswith("Digest") else named[:1]
 
 
+def first_copies(posts: Iterable[Post]) -> Iterator[Post]:
+    """Each message once; further copies are counted by their key."""
+    seen = set()
+    for post in posts:
+        name = (post.channel, key_of(post))
+        if name not in seen:
+            seen.add(name)
+            yield post
+
+
 def judge(
-    sent: Sequence[Happening], posts: Sequence[Post], stored: Mapping[str, Any], audit: Sequence[Row]
+    sent: Sequence[Happening],
+    posts: Sequence[Post],
+    stored: Mapping[str, Any],
+    audit: Sequence[Row],
+    frozen: Sequence[tuple[float, float]] = (),
 ) -> Findings:
-    """Compares the four accounts."""
+    """Compares the four accounts. `frozen` is when workers were (epoch seconds)."""
     findings = Findings()
     ordered = sorted(posts, key=lambda post: post.ts)
     findings.digests = sum(post.text.startswith("Digest") for post in ordered)
@@ -61,26 +77,36 @@ def judge(
     findings.repeated = len(repeated)
     findings.absent = len({(row["delivery"], row["at"]) for row in audit if row["action"] == "delivery.absent"})
     findings.found = stored["attempts"].get("found", 0)
-    _by_key(ordered, stored["deliveries"], repeated, findings)
+    _by_key(ordered, stored["deliveries"], repeated, frozen, findings)
     _by_text(sent, ordered, findings)
     _by_state(stored, findings)
     _by_order(ordered, stored, findings)
     return findings
 
 
-def _by_key(posts: Sequence[Post], deliveries: Sequence[Row], repeated: set[str], findings: Findings) -> None:
+def _by_key(
+    posts: Sequence[Post],
+    deliveries: Sequence[Row],
+    repeated: set[str],
+    frozen: Sequence[tuple[float, float]],
+    findings: Findings,
+) -> None:
     """Every message that the database calls posted stands in Slack, once, and nothing else does."""
-    copies = collections.Counter((post.channel, key_of(post)) for post in posts)
+    copies: dict[tuple[str, str], list[Post]] = collections.defaultdict(list)
+    for post in posts:
+        copies[post.channel, key_of(post)].append(post)
     known: dict[tuple[str, str], list[Row]] = collections.defaultdict(list)
     for row in deliveries:
         known[row["channel"], row["message"]].append(row)
-    for (channel, key), count in copies.items():
+    for (channel, key), each in copies.items():
         rows = known.get((channel, key), [])
         if not rows:
             findings.untrue.append(f"{channel} holds a message that no delivery knows: {key}")
-        if count > 1:
+        if len(each) > 1:
             is_told = any(row["id"] in repeated for row in rows)
-            (findings.doubled_frozen if is_told else findings.doubled).append(f"{channel} {count} times {key}")
+            is_frozen = any(begin <= post.at <= end + THAWED for post in each for begin, end in frozen)
+            kind = findings.doubled_frozen if is_told and is_frozen else findings.doubled
+            kind.append(f"{channel} {len(each)} times {key}")
     stamps = {(post.channel, post.ts) for post in posts}
     for row in deliveries:
         if row["state"] == "delivered" and (row["channel"], row["ts"]) not in stamps:
@@ -90,12 +116,9 @@ def _by_key(posts: Sequence[Post], deliveries: Sequence[Row], repeated: set[str]
 def _by_text(sent: Sequence[Happening], posts: Sequence[Post], findings: Findings) -> None:
     """Seen from outside: each record is told in its channels, at last with its last amount, and no line twice."""
     told: dict[tuple[str, str], list[str]] = collections.defaultdict(list)
-    doubled = {(post.channel, key_of(post)) for post in posts}
-    for post in posts:
-        if (post.channel, key_of(post)) in doubled:  # its first copy; later ones were counted by key
-            doubled.discard((post.channel, key_of(post)))
-            for line in lines_of(post):
-                told[post.channel, NUMBER.findall(line)[0]].append(line)
+    for post in first_copies(posts):
+        for line in lines_of(post):
+            told[post.channel, NUMBER.findall(line)[0]].append(line)
     amounts: dict[str, list[int]] = collections.defaultdict(list)
     channels = {}
     for happening in sorted(sent, key=lambda one: one.operation):
@@ -128,13 +151,8 @@ def _by_order(posts: Sequence[Post], stored: Mapping[str, Any], findings: Findin
     for row in stored["deliveries"]:
         events[row["message"]].append(row["event"])
     newest: dict[str, str] = {}
-    seen = set()
-    for post in posts:
-        key = key_of(post)
-        if (post.channel, key) in seen:
-            continue
-        seen.add((post.channel, key))
-        here = sorted(events.get(key, ()))
+    for post in first_copies(posts):
+        here = sorted(events.get(key_of(post), ()))
         before = newest.get(post.channel, "")
         for event in here:
             if event < before and event in waited:

@@ -167,7 +167,7 @@ def _result(
         database="PostgreSQL" if stack.env.get("DATABASE_URL", "").startswith("postgres") else "SQLite",
         happened=saboteur.done,
         missed=saboteur.missed,
-        findings=oracle.judge(books.sent, stack.posts(), _stored(stack), audit),
+        findings=oracle.judge(books.sent, stack.posts(), _stored(stack), audit, saboteur.frozen),
         refused=books.refused,
         slowest=books.slowest,
         seconds_to_calm=seconds,

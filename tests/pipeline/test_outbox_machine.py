@@ -44,7 +44,7 @@ from connector.models import (
 )
 from connector.pipeline import audit, clock, delivery, mapping, outbox, parking, replay, resolve, routing
 from connector.pipeline.outbox import Claim, Outcome
-from sources.quickbooks_online.standin_faults import outage
+from sources.quickbooks_online.standin_faults import gateway_fault, outage
 from tests.pipeline.conftest import CHANNEL, World
 from tests.stack import REALM, bill
 
@@ -511,3 +511,15 @@ def test_looks_that_fail_come_further_apart(world: World, hours: Any) -> None:
         hours.shift(waits[-1] + 0.01)
         time.sleep(0.02)
     assert max(waits[:2]) < 10 < max(waits)
+
+
+@pytest.mark.parametrize(("refusals", "state"), [(2, "ok"), (3, "needs_reauthorization")])
+def test_a_token_that_runs_out_again_at_once_is_renewed_once_more(world: World, refusals: int, state: str) -> None:
+    world.route()
+    record = world.intuit.put(REALM, "Bill", bill("B-1"))
+    world.notify(("Bill", record["Id"], "created"))
+    world.intuit.fail("/v3/", "answer", times=refusals, answer=gateway_fault("3200"))
+    world.work()
+    world.books.refresh_from_db()
+    assert (world.books.state, world.intuit.count("tokens/bearer")) == (state, 2)
+    assert len(world.texts) == (1 if state == "ok" else 0)

@@ -128,4 +128,3 @@ def test_twenty_thousand_bills_in_little_memory(stack: Stack) -> None:
     assert 50 < memory < 300
     print(f"20,000 bills: {first.outcome}, {first.seconds:.0f} s, {second.seconds:.0f} s, {memory} MiB")
     wait_for(lambda: sum(stack.status()["events"].values()) == 20_000, what="20,000 events")
-    wait_for(lambda: stack.status()["events"] == {"ignored": 20_000}, 600, what="20,000 settled events")
