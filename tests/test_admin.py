@@ -193,7 +193,7 @@ def test_what_the_pipeline_writes_cannot_be_edited(acme: Organization, ada: Clie
     names = {model.__name__ for model in read_only}
     assert names == {
         "Attempt", "AuditEntry", "Credential", "Cursor", "Delivery", "DirectoryName", "InboxEvent", "Mailbox",
-        "Message", "RecordState", "TOTPDevice", "VendorCalls",
+        "Message", "RecordState", "Subscription", "TOTPDevice", "VendorCalls",
     }  # fmt: skip
     for model in read_only - {TOTPDevice}:
         before = columns(model)

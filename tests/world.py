@@ -20,6 +20,7 @@ from connector.models import (
     Organization,
     RecordState,
     Route,
+    Subscription,
     VendorCalls,
 )
 from connector.pipeline import clock, connections, credentials, directory, intake, mapping, outbox, parking, routing
@@ -72,6 +73,7 @@ def _around(source: Connection) -> None:
     Cursor.objects.create(connection=source, name="poll", state={"since": "2026-11-20"}, moved_at=clock.now())
     month = clock.now().date().replace(day=1)
     VendorCalls.objects.create(connection=source, month=month, outcome="200", count=42)
+    Subscription.objects.create(connection=source, event="bill.create", state_at=clock.now(), check_at=clock.now())
 
 
 def _routes(organization: Organization, source: Connection, sink: Connection) -> None:

@@ -22,7 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Call:
-    """One request as the stand-in received it."""
+    """One request as the stand-in received it. In `query`, the values of a list (`ids[]`) stand joined by commas."""
 
     method: str
     path: str
@@ -175,7 +175,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         parts = urlsplit(self.path)
-        query = {key: values[-1] for key, values in parse_qs(parts.query, keep_blank_values=True).items()}
+        found = parse_qs(parts.query, keep_blank_values=True)
+        query = {key: ",".join(values) if key.endswith("[]") else values[-1] for key, values in found.items()}
         length = int(self.headers.get("Content-Length") or 0)
         headers = {key.lower(): value for key, value in self.headers.items()}
         body = self.rfile.read(length)

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds that a fresh row is left to its hint before the sweep takes it up.
 GRACE = 8.0
+#: The longest that a record is left to settle.
+MAX_SETTLE = 3600
 
 
 def receive(system: str, request: Request) -> Parsed:
@@ -150,7 +152,8 @@ def _settle_seconds(notice: Notice, connection: Connection | None) -> float:
     """How long the record is left to settle; the sweep takes it up then."""
     if not notice.settle_seconds or connection is None:
         return 0.0
-    return float(connection.settings.get("settle_seconds", notice.settle_seconds))
+    wanted = connection.settings.get("settle_seconds")
+    return float(min(max(wanted, 0), MAX_SETTLE)) if isinstance(wanted, int | float) else notice.settle_seconds
 
 
 def _clean(text: str, limit: int) -> str:

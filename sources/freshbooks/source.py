@@ -68,7 +68,7 @@ class FreshBooks(Subscriber):
         ),
     )
     #: FreshBooks publishes none. Two calls a second, with room for all callbacks of a new connection at once.
-    limits = (("call", 60, 30.0),)
+    limits = (("call", 120, 60.0),)
     refresh_margin = 3600
     records = frozenset(BY_RECORD)
 
@@ -144,5 +144,5 @@ class FreshBooks(Subscriber):
 
     def _nouns(self, settings: Mapping[str, Any]) -> list[str]:
         """The subscribed nouns that FreshBooks has."""
-        chosen = settings.get("subscribe", NOUNS)
-        return [noun for noun in NOUNS if noun in chosen]
+        chosen = settings.get("subscribe")
+        return [noun for noun in NOUNS if not isinstance(chosen, list | tuple) or noun in chosen]

@@ -6,6 +6,9 @@ import datetime as dt
 from collections import Counter
 from typing import Any
 
+from django.contrib.auth.models import User
+from django.test import Client
+
 from connector import locks
 from connector.admin import connection_actions
 from connector.kernel.contracts import Secrets
@@ -166,3 +169,21 @@ def test_disconnecting_takes_the_callbacks_back(world: FreshWorld) -> None:
     said = connection_actions.disconnect(world.source, actor="ada")
     assert said == "Disconnected acme-freshbooks. The authorization was ended at FreshBooks."
     assert world.books.callbacks == {} and not Subscription.objects.exists()
+
+
+def test_the_admin_shows_every_callback_with_its_state(world: FreshWorld, client: Client) -> None:
+    world.subscribe()
+    Subscription.objects.filter(event="bill.create").update(state="failed", reason="422: refused")
+    client.force_login(User.objects.create(username="ada", is_staff=True, is_superuser=True))
+    page = client.get(f"/admin/connector/connection/{world.source.pk}/change/").content.decode()
+    assert all(event in page for event in EVENTS)
+    assert page.count('<span class="badge badge-good">Verified</span>') == 12 and "422: refused" in page
+    row = Subscription.objects.get(event="bill.create")
+    listed = client.get("/admin/connector/subscription/").content.decode()
+    detail = client.get(f"/admin/connector/subscription/{row.pk}/change/").content.decode()
+    assert "bill.create" in listed and row.uri in detail
+    assert not any(
+        secret in page + listed + detail for each in Subscription.objects.all() for secret in each.verifiers.values()
+    )
+    gone = client.post(f"/admin/connector/connection/{world.source.pk}/delete/", {"post": "yes"})
+    assert gone.status_code == 302 and world.books.callbacks == {}

@@ -45,6 +45,21 @@ def test_an_invoice_is_told_once_however_many_notices_follow_its_creation(world:
     assert world.outcomes() == [("invoice.created", "routed", ""), *[repeated] * 3]
 
 
+def test_many_at_once_are_one_list(world: FreshWorld) -> None:
+    world.route()
+    world.subscribe()
+    for number in range(30):
+        world.books.put(ACCOUNT, "invoices", {**INVOICE, "invoice_number": f"N{number}"})
+    gone = world.books.put(ACCOUNT, "invoices", {**INVOICE, "invoice_number": "N30"})
+    world.books.delete(ACCOUNT, "invoices", gone["id"])
+    world.deliver()
+    world.work()
+    assert [text.split()[1] for text in world.texts] == [f"N{number}" for number in range(31)]
+    assert world.texts[30].startswith("Invoice N30 deleted: Hooli")
+    # The list leaves the deleted one out, so that it is asked for alone.
+    assert world.books.count(r"GET /accounting/account/6BApk/invoices/invoices") == 2
+
+
 def test_notices_settle_before_they_are_fetched(world: FreshWorld) -> None:
     world.subscribe()
     world.books.put(ACCOUNT, "invoices", INVOICE)

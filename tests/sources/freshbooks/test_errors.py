@@ -34,7 +34,7 @@ def refusal(status: int, body: str, **headers: str) -> VendorError:
         ("events_error_401", 401, Refresh, "401", "invalid_token: The request token failed"),
         ("events_error_404", 404, Gone, "404", "Requested resource could not be found."),
         ("callback_error_errno422", 422, Reject, "422", "event: Value error, Unrecognized event."),
-        ("callback_error_grpc_badrequest", 400, Reject, "rpc-3", "event: Unrecognized event.: uri: Not a well-formed URL."),
+        ("callback_error_grpc_badrequest", 400, Reject, "rpc-3", "event: Unrecognized event.: uri: Not a"),
         ("users_me_unauthenticated", 401, Refresh, "unauthenticated", "This action requires authentication"),
         ("oauth_error_invalid_grant", 400, Reject, "invalid_grant", "The provided authorization grant is invalid"),
     ],
