@@ -23,7 +23,7 @@ from connector.kernel.errors import (
     VendorError,
 )
 from connector.models import BLOCKED, Connection, Hold, Mailbox
-from connector.pipeline import clock, composing, connections, hints, outbox, parking, retry
+from connector.pipeline import clock, composing, connections, hints, outbox, parking, retry, stumble
 from connector.pipeline.outbox import Claim, Outcome
 from connector.pipeline.pacing import Gate
 
@@ -88,15 +88,20 @@ def _step(mailbox: Mailbox, sink: Sink, gate: Gate) -> None:
 
 
 def _post(claim: Claim, sink: Sink, gate: Gate) -> None:
-    rendered, thread = composing.compose(claim, sink)
+    try:
+        rendered, thread = composing.compose(claim, sink)
+    except stumble.KINDS as error:
+        outbox.failed(claim, Outcome("failed", "not_made"), reason=stumble.reason(error))
+        parking.stop_flood(claim.mailbox.connection, "not_made")
+        return
     posting = Posting(str(claim.message.pk), claim.mailbox.target, rendered, thread)
     started = time.monotonic()
 
     def work(ctx: Context) -> Receipt:
         if clock.after(float(settings.HTTP_TIMEOUT_SECONDS)) > claim.lease_until:
             raise Retry("the lease might end before the post does", code="lease")
-        if sink.is_paced:
-            gate.start_gap(float(settings.SLACK_SPACING_SECONDS))
+        if sink.is_paced and (wait := gate.start_gap(float(settings.SLACK_SPACING_SECONDS))):
+            raise Retry("the vendor asked for a pause meanwhile", code="paused", after=wait)
         return sink.post(ctx, posting)
 
     try:

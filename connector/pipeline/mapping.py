@@ -18,7 +18,7 @@ from connector.kernel.events import NAME_KINDS, FinancialEvent, from_json, to_js
 from connector.kernel.values import BadValue
 from connector.models import Connection, EventState, InboxEvent, Payload, PayloadKind, RecordState
 from connector.models.base import keyed_uuid
-from connector.pipeline import clock, credentials, directory, intake, resolve
+from connector.pipeline import clock, credentials, directory, intake, resolve, stumble
 
 
 def read_record(content: Mapping[str, Any]) -> Record:
@@ -40,21 +40,24 @@ def map_events(event_ids: Sequence[str | UUID]) -> None:
     rows = InboxEvent.objects.filter(pk__in=event_ids, state=EventState.FETCHED)
     events = list(rows.select_related("connection__organization").order_by("pk"))
     records = Payload.read_many(events, PayloadKind.RECORD)
-    notices = resolve.notices_of(events)
+    notices = Payload.read_many(events, PayloadKind.NOTICE)
     readers: dict[UUID, Names] = {}
-    mapped: list[tuple[InboxEvent, FinancialEvent | BadValue]] = []
+    mapped: list[tuple[InboxEvent, FinancialEvent | str]] = []
     for event in events:
         connection = _connection(event)
         names = readers.setdefault(connection.pk, directory.reader(connection))
         try:
-            mapped.append((event, _to_event(connection, notices[event.pk], records.get(event.pk), names)))
+            notice = resolve.notice_of(event, notices.get(event.pk))
+            mapped.append((event, _to_event(connection, notice, records.get(event.pk), names)))
         except BadValue as error:
-            mapped.append((event, error))
+            mapped.append((event, f"the record cannot be read: {error}"))
+        except stumble.KINDS as error:
+            mapped.append((event, stumble.reason(error)))
     with transaction.atomic():
         _store([(event, result) for event, result in mapped if isinstance(result, FinancialEvent)])
         for event, result in mapped:
-            if isinstance(result, BadValue):
-                resolve.fail(_connection(event), event, f"the record cannot be read: {result}")
+            if isinstance(result, str):
+                resolve.fail(_connection(event), event, result)
 
 
 def _connection(event: InboxEvent) -> Connection:

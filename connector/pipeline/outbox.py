@@ -19,10 +19,12 @@ from django.db.models import F, Min, QuerySet
 from connector.kernel.contracts import Message as Rendered
 from connector.kernel.contracts import Receipt
 from connector.models import BLOCKED, MOVING, Attempt, Delivery, DeliveryState, Hold, InboxEvent, Mailbox, Message
-from connector.pipeline import audit, clock, intake
+from connector.pipeline import audit, clock
 
 QUEUED = (DeliveryState.WAITING, DeliveryState.SENDING)
 DIGEST_LINES = 45
+#: Seconds that a message waits at most for an event stored earlier: its hint may be lost, and workers may die over it.
+PATIENCE = 120.0
 #: Seconds until a mailbox looks again whether what is ahead of its head has arrived.
 BEHIND = 0.25
 
@@ -83,10 +85,9 @@ def _oldest_on_the_way(mailbox: Mailbox, head: Delivery) -> UUID | None:
     """The oldest event that is still to be worked on and may come to this mailbox.
 
     The order is that of storing; but an event that waits for its vendor (it has failed once) holds nothing back, and
-    no other does for longer than it takes to find two lost hints and to fetch.
+    no other does for longer than `PATIENCE`.
     """
-    patience = 2 * (intake.GRACE + float(settings.SWEEP_SECONDS)) + float(settings.HTTP_TIMEOUT_SECONDS)
-    if head.created_at < clock.after(-patience):
+    if head.created_at < clock.after(-PATIENCE):
         return None
     moving = InboxEvent.objects.filter(
         connection__routes_from__sink=mailbox.connection_id,

@@ -19,6 +19,11 @@ if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 0 end
 return -1
 """
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+_START = """
+local wait = redis.call('PTTL', KEYS[2])
+if wait <= 0 then redis.call('SET', KEYS[1], '1', 'PX', ARGV[1]) end
+return wait
+"""
 _SET = "return redis.call('SET', KEYS[1], '1', 'PX', ARGV[1]) and 1"
 _ARM = "return redis.call('SET', KEYS[1], '1', 'NX', 'PX', ARGV[1]) and 1 or 0"
 _DISARM = "return redis.call('DEL', KEYS[1])"
@@ -59,9 +64,9 @@ class Gate:
         wait = int(locks.run(_ACQUIRE, [self._fly, self._gap, self._pause], [self._token, self._fly_ms]))
         return wait / 1000 if wait > 0 else wait
 
-    def start_gap(self, seconds: float) -> None:
-        """Called at the start of a post."""
-        locks.run(_SET, [self._gap], [int(seconds * 1000)])
+    def start_gap(self, seconds: float) -> float:
+        """Called at the start of a post. Above 0 = do not post: all were asked meanwhile to wait so many seconds."""
+        return max(0, int(locks.run(_START, [self._gap, self._pause], [int(seconds * 1000)]))) / 1000
 
     def pause(self, seconds: float) -> None:
         """Nobody posts over this connection for so long."""

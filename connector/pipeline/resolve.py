@@ -19,7 +19,7 @@ from connector.kernel.contracts import Context, Notice, Record
 from connector.kernel.errors import Misconfigured, Reauthorize, Reject, Retry, Unknown, VendorError
 from connector.kernel.events import Ref
 from connector.models import BLOCKED, Connection, EventState, InboxEvent, Payload, PayloadKind
-from connector.pipeline import audit, clock, connections, directory, intake, retry
+from connector.pipeline import audit, clock, connections, directory, intake, retry, stumble
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,17 @@ def fetch(event_ids: Sequence[str | UUID]) -> None:
 
 
 def _fetch_for(connection: Connection, events: list[InboxEvent]) -> None:
+    try:
+        _fetch_together(connection, events)
+    except stumble.KINDS as error:
+        if len(events) > 1:
+            for event in events:
+                _fetch_for(connection, [event])
+        else:
+            fail(connection, events[0], stumble.reason(error))
+
+
+def _fetch_together(connection: Connection, events: list[InboxEvent]) -> None:
     source = registry.source(connection.system)
     notices = notices_of(events)
     by_notice = {id(notice): pk for pk, notice in notices.items()}
@@ -80,10 +91,12 @@ def _name(ctx: Context, connection: Connection, wanted: list[Ref], events: list[
 def notices_of(events: Sequence[InboxEvent]) -> dict[UUID, Notice]:
     """The stored notice of each event (its table's columns where the payload is gone)."""
     contents = Payload.read_many(events, PayloadKind.NOTICE)
-    return {event.pk: _notice(event, contents.get(event.pk) or {}) for event in events}
+    return {event.pk: notice_of(event, contents.get(event.pk)) for event in events}
 
 
-def _notice(event: InboxEvent, content: Mapping[str, Any]) -> Notice:
+def notice_of(event: InboxEvent, content: Mapping[str, Any] | None) -> Notice:
+    """An event's notice from its stored content."""
+    content = content or {}
     return Notice(
         account=event.account,
         record=event.record,

@@ -32,7 +32,7 @@ from connector.models import (
     SearchTerm,
 )
 from connector.models.base import keyed_uuid
-from connector.pipeline import audit, clock, hints, unusual
+from connector.pipeline import audit, clock, hints, stumble, unusual
 from connector.pipeline.decisions import Decision, decide_with_history, is_older, record_key, state_key
 from connector.pipeline.hashing import term_hash, terms_of
 
@@ -78,7 +78,10 @@ def _route_batch(events: list[InboxEvent]) -> set[UUID]:
     told: list[Told] = []
     for event in events:
         if event.pk in contents and not _is_overtaken(event, known.get(state_id(event))):
-            told.append((event, from_json(FinancialEvent, contents[event.pk])))
+            try:
+                told.append((event, from_json(FinancialEvent, contents[event.pk])))
+            except stumble.KINDS as error:
+                _settle([event], EventState.FAILED, stumble.reason(error))
     told = _marked(told)
     _remember(told)
     _index(told)

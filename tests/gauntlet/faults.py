@@ -131,6 +131,9 @@ class Saboteur:
         self.wiped: list[tuple[float, float]] = []
         self.frozen: list[tuple[float, float]] = []
         self._stack, self._second, self._server = stack, second, server
+        self._stopping = threading.Event()
+        self._probe = threading.Thread(target=self._watch_redis, daemon=True)
+        self._probe.start()
         self._thaws: list[threading.Timer] = []
         self._acts: dict[str, Callable[[Fault], bool]] = {
             "kill": self._kill, "flush": self._flush, "freeze": self._freeze,
@@ -154,6 +157,10 @@ class Saboteur:
             thaw.join()
         for standin in (self._stack.slack, self._stack.intuit):
             standin.faults.clear()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._probe.join()
 
     def explains(self, at: float) -> bool:
         """Whether the pace may have been lost at that time."""
@@ -216,16 +223,29 @@ class Saboteur:
 
     # --- Redis and the database --------------------------------------------------------------------------------------
 
+    def _redis(self) -> redis.Redis:
+        return redis.Redis.from_url(embedded_url(self._stack.var), socket_timeout=1, socket_connect_timeout=1)
+
+    def _is_redis_up(self) -> bool:
+        with contextlib.suppress(redis.RedisError, OSError), self._redis() as client:
+            return bool(client.ping())
+        return False
+
+    def _watch_redis(self) -> None:
+        """Notes every time during which Redis did not answer."""
+        up_at = time.time()
+        while not self._stopping.wait(0.2):
+            if self._is_redis_up():
+                if time.time() - up_at > 0.5:
+                    self.wiped.append((up_at, time.time()))
+                up_at = time.time()
+
     def _wipe(self) -> None:
         now = time.time()
         self.wiped.append((now, now))
 
     def _flush(self, fault: Fault) -> bool:
-        self._wipe()
-        with (
-            contextlib.suppress(redis.RedisError, OSError),
-            redis.Redis.from_url(embedded_url(self._stack.var), socket_timeout=2, socket_connect_timeout=1) as client,
-        ):
+        with contextlib.suppress(redis.RedisError, OSError), self._redis() as client:
             client.flushall()
             self._wipe()
             return True

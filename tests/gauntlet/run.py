@@ -116,6 +116,7 @@ def _run(stack: Stack, options: Options, second: SecondHost | None, server: Serv
         saboteur.make_peace()
         books.stop()
         watch.stop()
+        saboteur.stop()
     return _result(stack, options, books, saboteur, watch, seconds)
 
 
