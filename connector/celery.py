@@ -79,6 +79,9 @@ app.conf.update(
     task_routes={
         "connector.tasks.drain_mailbox": {"queue": "slack"},
         "connector.tasks.poll_connection": {"queue": "sync"},
+        "connector.tasks.read_reports": {"queue": "sync"},
+        "connector.tasks.write_feedback": {"queue": "sync"},
+        "connector.tasks.fire_schedule": {"queue": "beat"},
         "connector.tasks.check_connection": {"queue": "sync"},
         "connector.tasks.prepare_mailbox": {"queue": "sync"},
         "connector.tasks.refresh_credential": {"queue": "sync"},

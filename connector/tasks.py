@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from connector.pipeline import audit, connections, delivery, mapping, polling, resolve, routing, subscriptions, sweep
+from connector.pipeline import (
+    audit,
+    connections,
+    delivery,
+    feedback,
+    mapping,
+    polling,
+    reporting,
+    resolve,
+    routing,
+    schedules,
+    subscriptions,
+    sweep,
+)
 
 
 @shared_task
@@ -39,6 +52,24 @@ def prepare_mailbox(mailbox_id: str) -> None:
 @shared_task
 def poll_connection(connection_id: str) -> None:
     polling.poll(connection_id)
+
+
+@shared_task
+def read_reports(connection_id: str) -> None:
+    """Reads the reports of a connection that are due."""
+    reporting.run(connection_id)
+
+
+@shared_task
+def fire_schedule(schedule_id: str) -> None:
+    """The time of a report's schedule has come."""
+    schedules.fire(schedule_id)
+
+
+@shared_task
+def write_feedback(connection_id: str) -> None:
+    """Notes on a source's records what became of them."""
+    feedback.write(connection_id)
 
 
 @shared_task

@@ -311,7 +311,8 @@ def test_lists_that_are_given_are_whole_and_absent_keys_leave_things_alone(
 
 def test_a_changed_route_of_a_held_channel_has_it_tried_again(files: Files, hinted: list[tuple[str, str]]) -> None:
     files.apply(EXAMPLE)
-    box = routing.mailbox_of(Route.objects.get(name="Bills to AP"))
+    route = Route.objects.get(name="Bills to AP")
+    box = routing.mailbox_at(route.sink_id, route.target)
     parking.park_mailbox(box, Hold.TARGET, "archived", is_alerted=False)
     hinted.clear()
     changed = EXAMPLE.replace("min_amount: 100.00", "min_amount: 200")

@@ -90,10 +90,21 @@ def test_a_second_demo_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "demo").is_dir()
 
 
+def free_run_of_ports(count: int) -> int:
+    """The first of so many free ports in a row, below those that the system gives out by itself."""
+    for base in range(20000, 30000, count):
+        with contextlib.ExitStack() as stack:
+            try:
+                for port in range(base, base + count):
+                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return base
+    raise AssertionError("no free ports")
+
+
 def test_the_sandbox_says_where_it_is_and_ends_on_request(tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        base = probe.getsockname()[1]
+    base = free_run_of_ports(8)
     sandbox = manage("sandbox", "--json", "--port-base", str(base), base=tmp_path)
     try:
         assert sandbox.stdout is not None

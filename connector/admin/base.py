@@ -46,6 +46,7 @@ STATES = {
     "parked": ("warn", "Parked"),
     "pending": ("calm", "Not registered yet"),
     "active": ("good", "Verified"),
+    "done": ("good", "Done"),
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from django.db import transaction
 
@@ -11,7 +11,7 @@ from connector.crypto import SealBroken
 from connector.kernel.contracts import Secrets
 from connector.kernel.errors import Reauthorize, Unsupported, VendorError
 from connector.models import Connection, ConnectionState, Credential
-from connector.pipeline import audit, connections, credentials, hints, subscriptions
+from connector.pipeline import audit, connections, credentials, hints, reports, subscriptions
 
 
 def store_given(connection: Connection, given: Mapping[str, str], *, actor: str) -> None:
@@ -35,6 +35,13 @@ def ping(connection: Connection, *, actor: str) -> tuple[bool, str]:
         return False, error.text
     except (Unsupported, SealBroken) as error:
         return False, str(error)
+
+
+def read(connection: Connection, names: Sequence[str], *, actor: str) -> None:
+    """Has the reports read soon, whatever their schedules say."""
+    reports.ask(connection, names)
+    entry = audit.Entry("report.asked", actor=actor, connection=connection.slug, reason=", ".join(names))
+    audit.append(connection.organization, entry)
 
 
 def sharing(connection: Connection) -> list[Connection]:

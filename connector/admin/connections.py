@@ -35,14 +35,18 @@ from connector.models import (
     InboxEvent,
     NameOverride,
     Organization,
+    Report,
+    Schedule,
     Subscription,
     VendorCalls,
 )
 from connector.oauth_views import buttons, is_offered
-from connector.pipeline import clock, contacts, credentials, subscriptions
+from connector.pipeline import clock, contacts, credentials, reports, schedules, subscriptions
 
 #: What goes with a connection that is deleted, though nobody may delete it by itself.
-_CACHES = {"cursor", "directory name", "vendor calls", "record state", "run", "subscription"}
+_CACHES = {
+    "cursor", "directory name", "vendor calls", "record state", "run", "subscription", "schedule", "report",
+}  # fmt: skip
 
 
 class SystemFilter(admin.SimpleListFilter):
@@ -63,7 +67,12 @@ class ConnectionPage(Page):
     list_select_related = ("organization", "credential")
     search_fields = ("slug", "account")
     change_form_template = "admin/connection_form.html"
-    operations = (("ping", "ping_view"), ("disconnect", "disconnect_view"), ("qwc", "qwc_view"))
+    operations = (
+        ("ping", "ping_view"),
+        ("disconnect", "disconnect_view"),
+        ("qwc", "qwc_view"),
+        ("read", "read_view"),
+    )
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).prefetch_related("cursors")
@@ -162,6 +171,9 @@ class ConnectionPage(Page):
             "contact": contacts.of(row) if self._is_called(row) else None,
             "has_file": row.system == connection_file.SYSTEM,
             "subscriptions": Subscription.objects.filter(connection=row),
+            "reports": reports.reports_of(row.system),
+            "report_rows": Report.objects.filter(connection=row),
+            "schedules": Schedule.objects.filter(connection=row),
         }
 
     def _is_called(self, row: Connection) -> bool:
@@ -172,6 +184,8 @@ class ConnectionPage(Page):
         with transaction.atomic():
             super().save_model(request, obj, form, change)
             given = form.given_secrets() if hasattr(form, "given_secrets") else {}
+            if change and "is_active" in form.changed_data:
+                schedules.sync(obj)
             if given:
                 connection_actions.store_given(obj, given, actor=request.user.get_username())
 
@@ -183,6 +197,8 @@ class ConnectionPage(Page):
         subscriptions.remove(obj)
         with transaction.atomic():
             credential = obj.credential
+            Schedule.objects.filter(connection=obj).delete()
+            schedules.sync(obj)
             super().delete_model(request, obj)
             if credential is not None and not credential.connections.exists():
                 credential.delete()
@@ -198,6 +214,17 @@ class ConnectionPage(Page):
         messages.add_message(request, messages.SUCCESS if is_good else messages.ERROR, f"Ping of {row.slug}: {text}")
         if request.POST.get("back") == "overview":
             return redirect("admin:index")
+        return redirect("admin:connector_connection_change", row.pk)
+
+    def read_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
+        """Has one report read now, or all of them."""
+        row = self._changeable(request, object_id)
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        known = reports.reports_of(row.system)
+        wanted = [name for name in known if name == request.POST.get("report")] or known
+        connection_actions.read(row, wanted, actor=request.user.get_username())
+        messages.success(request, f"{row.slug} is read now: what is new will be told within moments.")
         return redirect("admin:connector_connection_change", row.pk)
 
     def disconnect_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:

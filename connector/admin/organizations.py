@@ -8,11 +8,13 @@ from typing import Any
 from babel import Locale, UnknownLocaleError
 from django import forms
 from django.contrib import admin
+from django.db import transaction
 from django.http import HttpRequest
 
 from connector import oauth_views
 from connector.admin.base import Page
-from connector.models import Organization
+from connector.models import Connection, Organization
+from connector.pipeline import schedules
 
 
 class OrganizationForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -61,6 +63,12 @@ class OrganizationPage(Page):
 
     def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> dict[str, Any]:
         return {} if obj else super().get_prepopulated_fields(request, obj)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        with transaction.atomic():
+            super().save_model(request, obj, form, change)
+            for connection in Connection.objects.filter(organization=obj).select_related("organization"):
+                schedules.sync(connection)
 
     def about(self, request: HttpRequest, row: Organization | None) -> dict[str, Any]:
         return {"buttons": oauth_views.buttons(row) if row else []}

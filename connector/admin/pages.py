@@ -6,7 +6,7 @@ import importlib
 
 from django.contrib import admin
 
-PAGES = ("accounts", "audit", "connections", "deliveries", "inbox", "organizations", "routes")
+PAGES = ("accounts", "audit", "connections", "deliveries", "inbox", "organizations", "routes", "schedules")
 
 
 def load() -> None:

@@ -118,9 +118,9 @@ class RouteForm(forms.ModelForm):  # type: ignore[type-arg]
     def _check_sink(self, sink: Connection, cleaned: dict[str, Any]) -> None:
         system = registry.sink(sink.system)
         # Only where messages are paced are there channels.
-        if system.is_paced and not cleaned.get("target"):
+        if system.has_targets and not cleaned.get("target"):
             self.add_error("target", f"Say which {system.label} channel.")
-        elif cleaned.get("target") and not system.is_paced:
+        elif cleaned.get("target") and not system.has_targets:
             self.add_error("target", f"{system.label} has no channels: leave this empty.")
         for field in system.route_fields:
             name = setting_name(field, system.name)

@@ -78,7 +78,7 @@ class RoutePage(Page):
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
         if obj.is_active:
-            hints.run("prepare_mailbox", str(routing.mailbox_of(obj).pk))
+            hints.run("prepare_mailbox", str(routing.mailbox_at(obj.sink_id, obj.target).pk))
 
     # --- trying it out -----------------------------------------------------------------------------------------------
 

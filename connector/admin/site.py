@@ -18,7 +18,7 @@ ORDER = (
 
 
 #: What the sections of other packages are called.
-SECTIONS = {"otp_totp": "Second factors", "auth": "People", "django_celery_beat": "Schedules"}
+SECTIONS = {"otp_totp": "Second factors", "auth": "People", "django_celery_beat": "Beat"}
 
 
 class Site(admin.AdminSite):

@@ -11,9 +11,15 @@ from django.db import transaction
 
 from connector import registry
 from connector.configuration.granting import Granted, Granting
-from connector.configuration.plan import WantedConnection, WantedName, WantedOrganization, WantedRoute
+from connector.configuration.plan import (
+    WantedConnection,
+    WantedName,
+    WantedOrganization,
+    WantedRoute,
+    WantedSchedule,
+)
 from connector.models import Connection, Mailbox, NameOverride, Organization, Route
-from connector.pipeline import audit, clock, hints, routing
+from connector.pipeline import audit, clock, hints, routing, schedules
 
 ACTOR = "config"
 
@@ -66,6 +72,8 @@ class _Applying:
             self._connection(connection)
         rows = Connection.objects.filter(organization=self._organization).select_related("organization")
         self._connections = {row.slug: row for row in rows}
+        for wanted in self._wanted.connections:
+            self._schedules(self._connections[wanted.slug], wanted.schedules)
         if self._wanted.names is not None:
             self._names(self._wanted.names)
         if self._wanted.routes is not None:
@@ -102,6 +110,15 @@ class _Applying:
             hints.run("check_connection", str(row.pk))
         if granted.is_kept:
             self._report.kept_credentials.append(row.slug)
+
+    def _schedules(self, connection: Connection, wanted: Sequence[WantedSchedule] | None) -> None:
+        """The list is whole: a schedule that it lacks is dropped. A changed time zone moves those that stay."""
+        if wanted is not None:
+            done = schedules.replace(connection, [dataclasses.astuple(each) for each in wanted])
+            for verb, names in done.items():
+                for name in names:
+                    self._report.note(verb, "schedules", f"{connection.slug} {name}")
+        schedules.sync(connection)
 
     def _names(self, wanted: Sequence[WantedName]) -> None:
         """The list is whole: an override that it lacks is dropped."""
@@ -142,8 +159,8 @@ class _Applying:
                 row.save(update_fields=["conditions_sealed"])
                 verb = "changed"
         self._report.note(verb, "routes", wanted.name)
-        if verb != "unchanged" and registry.sink(self._connections[wanted.sink].system).is_paced:
-            _prepare(routing.mailbox_of(row))
+        if verb != "unchanged" and registry.sink(self._connections[wanted.sink].system).has_targets:
+            _prepare(routing.mailbox_at(row.sink_id, row.target))
 
 
 def _columns(wanted: WantedRoute, keys: Mapping[str, UUID]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from connector import crypto, registry
-from connector.configuration import fields
+from connector.configuration import fields, schedule_checks
 from connector.configuration.plan import TIMES, Given, WantedConnection, is_token
 from connector.configuration.reader import Section, nearest
 from connector.kernel.contracts import System
@@ -70,6 +70,7 @@ def _connection(section: Section, organization: str, installation: Installation)
         account=account,
         credentials=_credentials(section, system, stored, f"{organization}|{slug}") if system else None,
         settings=_settings(section, system, stored) if system else {},
+        schedules=schedule_checks.read(section, system) if system else None,
         line=section.line,
     )
 
@@ -94,8 +95,6 @@ def _is_used(stored: Connection) -> bool:
 
 
 def _settings(section: Section, system: System, stored: Connection | None) -> dict[str, object]:
-    if section.has("schedules") and not getattr(system, "reports", ()):
-        section.wrong("schedules", f"{system.label} has no reports to schedule: leave schedules out")
     kept = stored.settings if stored is not None else {}
     return fields.read(section.section("settings"), system.settings_fields, stored=kept, parent=section)
 

@@ -11,7 +11,7 @@ from connector import crypto, registry
 from connector.configuration.connection_checks import SEALED
 from connector.configuration.plan import TIMES
 from connector.configuration.route_checks import DIGEST_AFTER
-from connector.models import Connection, NameOverride, Organization, Route
+from connector.models import Connection, NameOverride, Organization, Route, Schedule
 
 _HEAD = """\
 # The connector's configuration: `manage.py config check` and `apply` read it.
@@ -74,13 +74,21 @@ def _connection(row: Connection, *, with_credentials: bool) -> dict[str, Any]:
     known = {field.name for field in registry.system(row.system).settings_fields}
     settings = {name: value for name, value in row.settings.items() if name in known}
     credentials = _credentials(row) if with_credentials else {}
+    schedules = [_schedule(each) for each in Schedule.objects.filter(connection=row, is_active=True).order_by("pk")]
     return {
         "slug": row.slug,
         "system": row.system,
         "account": _Quoted(row.account),
         **({"credentials": credentials} if credentials else {}),
         **({"settings": settings} if settings else {}),
+        **({"schedules": schedules} if schedules else {}),
     }
+
+
+def _schedule(row: Schedule) -> dict[str, Any]:
+    window = {"last": row.window_last, "first": row.window_first}
+    window = {name: days for name, days in window.items() if days}
+    return {"report": row.report, "cron": _Quoted(row.cron), **({"window": window} if window else {})}
 
 
 def _credentials(row: Connection) -> dict[str, Any]:

@@ -33,14 +33,25 @@ class Given:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class WantedSchedule:
+    """When a report is made; both windows 0 = always."""
+
+    report: str
+    cron: str
+    window_last: int = 0
+    window_first: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class WantedConnection:
-    """`settings` are those that the file gives; others stay as they are."""
+    """`settings` are those that the file gives; others stay as they are. `schedules` are whole, or None = not given."""
 
     slug: str
     system: str
     account: str
     credentials: Given | None
     settings: Mapping[str, Any]
+    schedules: tuple[WantedSchedule, ...] | None
     line: int
 
 

@@ -84,7 +84,7 @@ def _sink(section: Section, scope: Scope) -> Sink | None:
 
 def _channel(section: Section, sink: Sink) -> str:
     channel = section.text("channel")
-    if not sink.is_paced:
+    if not sink.has_targets:
         if section.has("channel"):
             section.wrong("channel", f"{sink.label} has no channels: leave channel out")
         return ""

@@ -6,8 +6,10 @@ what they need of the outside comes in a frozen `Context`.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
@@ -73,6 +75,9 @@ class Context:
     redirect_uri: str = ""
     #: Takes one call out of the vendor's allowance; raises `Retry` when it is used up for longer than a moment.
     spend: Callable[[str], None] = lambda kind: None
+    #: Held around a call to a vendor that takes one at a time for an account: nobody else calls meanwhile, in any
+    #: worker. Raises `Retry` when the turn does not come.
+    turn: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
 
     def __repr__(self) -> str:
         return f"Context({self.connection})"
@@ -159,6 +164,8 @@ class Parsed:
     signals: tuple[Signal, ...] = ()
     handshakes: tuple[Handshake, ...] = ()
     reply: Reply | None = None
+    #: The vendor asks to be read now, not at the next scheduled time.
+    is_wake: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -189,6 +196,38 @@ class Batch:
     notices: tuple[Notice, ...] = ()
     records: tuple[tuple[Notice, Record], ...] = ()
     cursor: Mapping[str, Any] | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reported:
+    """What one report of a reading came to: a batch with the report's own cursor, or why it was not read whole."""
+
+    report: str
+    batch: Batch = Batch()
+    failure: VendorError | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ignored:
+    """Nothing to tell, for the reason given."""
+
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Feedback:
+    """What became of a record at a destination, for the source to note on the record.
+
+    `status`: "posted", "reversed", "created", "refused". `linked_id` is the other record's ID ("" leaves it alone),
+    `settings` are the route's (they name the fields to write).
+    """
+
+    record: str
+    record_id: str
+    status: str
+    linked_id: str = ""
+    text: str = ""
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -244,6 +283,8 @@ class System:
     refresh_every: ClassVar[int] = 0
     #: The customer's program that calls us, where we cannot call: its last contact is what a ping tells.
     caller: ClassVar[str] = ""
+    #: How many times `HTTP_TIMEOUT_SECONDS` one call may take.
+    patience: ClassVar[int] = 1
 
     def check(self, ctx: Context) -> str:
         """The ping: one harmless call with the stored credentials; a sentence about what was found."""
@@ -282,6 +323,10 @@ class Source(System):
     """An accounting system that says what happened."""
 
     records: ClassVar[frozenset[str]] = frozenset()
+    #: Whether `fetch` can read a record again; else what was handed over is all there is.
+    can_reread: ClassVar[bool] = True
+    #: Whether `note` writes what became of a record back to it.
+    takes_feedback: ClassVar[bool] = False
 
     def poll(self, ctx: Context, cursor: Mapping[str, Any], *, since: dt.datetime | None = None) -> Iterator[Batch]:
         """Changes after the cursor (or since the given time), oldest first, in batches that may be stored apart."""
@@ -310,6 +355,46 @@ class Source(System):
         It decides the operation too: a gone record is `deleted`, an inactive one `deleted`, a voided one `voided`.
         """
         raise Unsupported(f"{self.label} has no records")
+
+    def follow(self, event: FinancialEvent, before: FinancialEvent | None) -> FinancialEvent | Ignored:
+        """The event in the light of what was last told of its record. Pure."""
+        return event
+
+    def note(self, ctx: Context, feedback: Feedback) -> None:
+        """Writes feedback on the record; the same feedback twice leaves one mark."""
+        raise Unsupported(f"{self.label} takes no feedback")
+
+
+class Reporter(Source):
+    """A source that is read by schedule: each report sums up what happened since its own cursor."""
+
+    reports: ClassVar[tuple[str, ...]]
+
+    def report(
+        self, ctx: Context, cursors: Mapping[str, Mapping[str, Any]], *, since: dt.datetime | None = None
+    ) -> Iterator[Reported]:
+        """The reports named by `cursors` (an empty cursor: never read), in as few calls as possible.
+
+        With `since` they go back to that time at least; what the cursor says was told is not told again. One report
+        may be yielded in several parts, in the order in which they are to be stored.
+        """
+        raise NotImplementedError
+
+
+class Streamer(Source):
+    """A source that tells of changes on streams, one a topic."""
+
+    def topics(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """The streams to listen to; none where the account is only polled."""
+        raise NotImplementedError
+
+    def stream(self, ctx: Context, topic: str, position: Mapping[str, Any], stop: threading.Event) -> Iterator[Batch]:
+        """Changes after the position, as they come. Each batch's cursor is the position after it; a batch may be empty.
+
+        What was missed (a position that is lost or too old) is read in another way first. Ends when the vendor closes
+        the stream or `stop` is set. Raises a verdict when it breaks.
+        """
+        raise NotImplementedError
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -446,6 +531,8 @@ class Style:
     notes: tuple[str, ...] = ()
     #: What an update changed since the version last posted.
     changes: tuple[Change, ...] = ()
+    #: The route's own settings for this destination, defaults filled in.
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -457,6 +544,19 @@ class Message:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Link:
+    """A record of the source and its counterpart at the destination.
+
+    The row is shared by both directions between two connections; `state` (JSON) is agreed on between their sinks.
+    """
+
+    record: str
+    source_id: str
+    sink_id: str
+    state: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Posting:
     """One message on its way to one target. `key` is the ID by which it can be found again there."""
 
@@ -464,6 +564,8 @@ class Posting:
     target: str
     message: Message
     thread: str = ""
+    #: The record's counterpart at the destination, where the two are kept in step.
+    link: Link | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -476,6 +578,10 @@ class Receipt:
     warnings: tuple[str, ...] = ()
     #: More than one copy was found; `id` is the oldest.
     is_repeated: bool = False
+    #: The counterpart as it is from now on; stored with the delivery.
+    link: Link | None = None
+    #: What the source is to note on its records.
+    feedback: tuple[Feedback, ...] = ()
 
 
 class Sink(System):
@@ -483,6 +589,16 @@ class Sink(System):
 
     #: Whether messages to one target are held to `SLACK_SPACING_SECONDS`.
     is_paced: ClassVar[bool] = False
+    #: Whether a route names the target (a channel); else `target_of` does.
+    has_targets: ClassVar[bool] = True
+    #: How many looks must miss an uncertain post before it is surely absent.
+    looks: ClassVar[int] = 2
+    #: The events it can be told; None = all.
+    takes: ClassVar[frozenset[str] | None] = None
+
+    def target_of(self, event: FinancialEvent) -> str:
+        """Where the event goes when the route does not say. Events of one target are told in their order."""
+        return f"{event.record}:{event.record_id}"
 
     def render(self, event: FinancialEvent, style: Style) -> Message:
         """The message for an event. Pure: preview and replay depend on it."""

@@ -6,6 +6,8 @@ error is for people: it says what to do and never holds a secret or the content 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class VendorError(Exception):
     """Base of every verdict. `code` is the vendor's own code, kept for search and support."""
@@ -62,6 +64,18 @@ class ParkTarget(VendorError):
 
 class Reject(VendorError):
     """The other side refuses this very record or message for good."""
+
+
+class Refuse(VendorError):
+    """This record cannot be taken until somebody changes something here or there. `reasons` are all there are."""
+
+    def __init__(self, reasons: Sequence[str], *, code: str = "", status: int = 0, detail: str = "") -> None:
+        super().__init__("; ".join(reasons), code=code, status=status, detail=detail)
+        self.reasons = tuple(reasons)
+
+
+class NotYet(Retry):
+    """Something else must be told to the destination first: the customer of an invoice, say."""
 
 
 class Unknown(VendorError):

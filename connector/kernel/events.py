@@ -43,6 +43,8 @@ class Ref:
     kind: str
     id: str
     name: str = ""
+    #: Its ID in the system with which the source is kept in step.
+    linked_id: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ class Line:
     entity: Ref | None = None
     posting: str = ""
     quantity: Decimal | None = None
+    #: Codes by which another system may know the item, the best first (SKU, product code).
+    codes: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -89,6 +93,24 @@ class Unusual:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Profile:
+    """Who a customer or vendor is: what two systems keep in step. Empty text where the source says nothing."""
+
+    name: str = ""
+    given_name: str = ""
+    family_name: str = ""
+    email: str = ""
+    phone: str = ""
+    street: str = ""
+    city: str = ""
+    region: str = ""
+    postal_code: str = ""
+    country: str = ""
+    currency: str = ""
+    kind: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class FinancialEvent:
     """What a route decides on and a sink renders. `version` orders the states of one record (see `Record`)."""
 
@@ -113,6 +135,11 @@ class FinancialEvent:
     unusual: Unusual | None = None
     link: str = ""
     occurred_at: dt.datetime | None = None
+    profile: Profile | None = None
+    #: The record's ID in the system with which the source is kept in step.
+    linked_id: str = ""
+    #: "details" = more of what was told before, "update" = its newer state: either belongs in the thread of that.
+    part: str = ""
 
     @property
     def type(self) -> str:

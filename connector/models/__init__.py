@@ -22,9 +22,11 @@ from connector.models.inbox import (
     RecordState,
     SearchTerm,
 )
+from connector.models.links import Feedback, FeedbackState, Link
 from connector.models.organizations import LastingKey, Organization
 from connector.models.routes import Route
 from connector.models.runs import Run, RunOutcome
+from connector.models.schedules import Report, Schedule
 from connector.models.subscriptions import Subscription, SubscriptionState
 
 __all__ = [
@@ -42,9 +44,12 @@ __all__ = [
     "DeliveryState",
     "DirectoryName",
     "EventState",
+    "Feedback",
+    "FeedbackState",
     "Hold",
     "InboxEvent",
     "LastingKey",
+    "Link",
     "Mailbox",
     "Message",
     "NameOverride",
@@ -53,9 +58,11 @@ __all__ = [
     "Payload",
     "PayloadKind",
     "RecordState",
+    "Report",
     "Route",
     "Run",
     "RunOutcome",
+    "Schedule",
     "SearchTerm",
     "Subscription",
     "SubscriptionState",

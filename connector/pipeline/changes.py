@@ -8,7 +8,7 @@ from connector.kernel.contracts import Change
 from connector.kernel.events import FinancialEvent, Line, Ref, Settled
 
 #: Differences in these are no news: when and how it was learnt, and where it can be seen.
-_SILENT = frozenset({"operation", "occurred_at", "link", "unusual", "is_internal", "accounts"})
+_SILENT = frozenset({"operation", "occurred_at", "link", "unusual", "is_internal", "accounts", "linked_id", "part"})
 _PLAIN = (
     ("number", "number"),
     ("amount", "amount"),

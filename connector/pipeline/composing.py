@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db.models import QuerySet
 
 from connector import registry
@@ -24,7 +26,15 @@ def style_of(route: Route, *, notes: tuple[str, ...] = (), differences: tuple[Ch
         mention=route.mention,
         notes=notes,
         changes=differences,
+        settings=settings_of(route),
     )
+
+
+def settings_of(route: Route) -> dict[str, Any]:
+    """The route's settings for its destination, the defaults filled in."""
+    fields = registry.sink(route.sink.system).route_fields
+    defaults: dict[str, Any] = {field.name: field.default for field in fields}
+    return {**defaults, **route.settings}
 
 
 def event_of(event: InboxEvent) -> FinancialEvent:
@@ -42,15 +52,15 @@ def compose(claim: Claim, sink: Sink) -> tuple[Rendered, str]:
         return Rendered(message.content["text"], message.content["body"]), message.thread
     notes = tuple((message.content or {}).get("notes", ()))
     if len(claim.deliveries) > 1:
-        told = [(event_of(row.event), style_of(_route(row), notes=notes)) for row in claim.deliveries]
+        told = [(event_of(row.event), style_of(route_of(row), notes=notes)) for row in claim.deliveries]
         return sink.render_digest(told), ""
     delivery = claim.deliveries[0]
-    route = _route(delivery)
+    route = route_of(delivery)
     is_late = _is_late(delivery)
     if is_late:
         notes = (*notes, "Late: a newer state of this record was posted before.")
-    thread = _thread(delivery) if route.thread_updates or is_late else ""
     event = event_of(delivery.event)
+    thread = _thread(delivery) if route.thread_updates or is_late or event.part else ""
     return sink.render(event, style_of(route, notes=notes, differences=_changes(delivery, event))), thread
 
 
@@ -60,8 +70,9 @@ def note(message: Message, text: str) -> None:
     Message.objects.filter(pk=message.pk).update(content_sealed=message.content_sealed)
 
 
-def _route(delivery: Delivery) -> Route:
-    return Route.objects.select_related("organization", "source").get(pk=delivery.route_id)
+def route_of(delivery: Delivery) -> Route:
+    """The delivery's route with all that a message's style needs."""
+    return Route.objects.select_related("organization", "source", "sink").get(pk=delivery.route_id)
 
 
 def _told(delivery: Delivery) -> QuerySet[Delivery]:
@@ -78,7 +89,7 @@ def _is_late(delivery: Delivery) -> bool:
 
 def _changes(delivery: Delivery, event: FinancialEvent) -> tuple[Change, ...]:
     """What an update changed since the version that this route told last."""
-    if event.operation != "updated":
+    if event.operation != "updated" and event.part != "update":
         return ()
     last = _told(delivery).filter(event_id__lt=delivery.event_id).select_related("event").order_by("-event_id").first()
     return changes.between(event_of(last.event), event) if last else ()

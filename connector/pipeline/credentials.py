@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from django.conf import settings
@@ -20,7 +21,7 @@ from connector.kernel.contracts import Context, Secrets, System
 from connector.kernel.errors import Reauthorize, Refresh, Retry, Unknown, VendorError
 from connector.kernel.http import Http
 from connector.models import Connection, Credential, VendorCalls
-from connector.pipeline import audit, clock, pacing, retry
+from connector.pipeline import audit, clock, pacing, retry, turns
 from connector.pipeline.hashing import keyed_hash
 
 T = TypeVar("T")
@@ -64,9 +65,8 @@ class Use:
         self._answers = answers if answers is not None else []
         self._system: System = registry.system(connection.system)
         self._calls: dict[str, int] = {}
-        self._http = Http(
-            seconds=seconds or float(settings.HTTP_TIMEOUT_SECONDS), keep_alive=keep_alive, on_call=self._count
-        )
+        self._seconds = seconds or float(settings.HTTP_TIMEOUT_SECONDS) * self._system.patience
+        self._http = Http(seconds=self._seconds, keep_alive=keep_alive, on_call=self._count)
 
     def _count(self, outcome: str) -> None:
         self._answers.append(outcome)
@@ -86,7 +86,12 @@ class Use:
             timezone=connection.organization.timezone,
             redirect_uri=f"{settings.PUBLIC_URL}/oauth/{connection.system.replace('_', '-')}/callback/",
             spend=self._spend,
+            turn=self._turn,
         )
+
+    def _turn(self) -> AbstractContextManager[None]:
+        connection = self._connection
+        return turns.turn(f"{connection.system}:{connection.account}", patience=self._seconds)
 
     def _spend(self, kind: str) -> None:
         """Takes a call from the allowance, waiting a moment for it at most. Without Redis the vendor's 429 decides."""

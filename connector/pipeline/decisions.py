@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from connector import registry
 from connector.kernel.events import FinancialEvent, from_json
 from connector.models import Delivery, DeliveryState, InboxEvent, Payload, PayloadKind, Route
 from connector.pipeline import changes, conditions
@@ -42,7 +43,12 @@ class Decision:
 
 def decide(route: Route, event: FinancialEvent) -> Decision:
     """By the route's conditions alone, as if it had told nothing yet."""
-    return Decision(route, tuple(conditions.decide(route.events, route.conditions or {}, event)))
+    checks = tuple(conditions.decide(route.events, route.conditions or {}, event))
+    takes = registry.sink(route.sink.system).takes
+    if takes is not None and event.type not in takes:
+        met = conditions.Check("destination", ", ".join(sorted(takes)), event.type, is_satisfied=False)
+        checks = (*checks, met)
+    return Decision(route, checks)
 
 
 def decide_with_history(route: Route, event: InboxEvent, financial: FinancialEvent) -> Decision:
@@ -52,6 +58,8 @@ def decide_with_history(route: Route, event: InboxEvent, financial: FinancialEve
     amount left that a threshold could let through.
     """
     decision = decide(route, financial)
+    if any(check.condition == "destination" for check in decision.checks):
+        return decision
     if event.operation not in ("updated", "voided", "deleted") or not decision.checks[0].is_satisfied:
         return decision
     told = Delivery.objects.filter(route=route, record_key=record_key(event), event_id__lt=event.pk)

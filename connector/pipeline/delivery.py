@@ -10,12 +10,13 @@ from uuid import UUID
 from django.conf import settings
 
 from connector import locks, registry
-from connector.kernel.contracts import Context, Posting, Receipt, Sink
+from connector.kernel.contracts import Context, Link, Posting, Receipt, Sink
 from connector.kernel.contracts import Message as Rendered
 from connector.kernel.errors import (
     Misconfigured,
     ParkTarget,
     Reauthorize,
+    Refuse,
     Reject,
     Retry,
     Unknown,
@@ -23,15 +24,14 @@ from connector.kernel.errors import (
     VendorError,
 )
 from connector.models import BLOCKED, Connection, Hold, Mailbox
-from connector.pipeline import clock, composing, connections, hints, outbox, parking, retry, stumble
+from connector.pipeline import clock, composing, connections, hints, links, outbox, parking, refusals, retry, stumble
 from connector.pipeline.outbox import Claim, Outcome
 from connector.pipeline.pacing import Gate
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks for a message in doubt, and how many must miss it before it is posted again.
+#: Seconds between two looks for a message in doubt.
 LOOK_AGAIN = 3.0
-LOOKS = 2
 #: Seconds until a mailbox tries again whose channel is just being posted to.
 HOLDER_WAIT = 0.5
 #: Longer waits than this are left to the sweep.
@@ -94,7 +94,7 @@ def _post(claim: Claim, sink: Sink, gate: Gate) -> None:
         outbox.failed(claim, Outcome("failed", "not_made"), reason=stumble.reason(error))
         parking.stop_flood(claim.mailbox.connection, "not_made")
         return
-    posting = Posting(str(claim.message.pk), claim.mailbox.target, rendered, thread)
+    posting = Posting(str(claim.message.pk), claim.mailbox.target, rendered, thread, _link(claim))
     started = time.monotonic()
 
     def work(ctx: Context) -> Receipt:
@@ -102,7 +102,10 @@ def _post(claim: Claim, sink: Sink, gate: Gate) -> None:
             raise Retry("the lease might end before the post does", code="lease")
         if sink.is_paced and (wait := gate.start_gap(float(settings.SLACK_SPACING_SECONDS))):
             raise Retry("the vendor asked for a pause meanwhile", code="paused", after=wait)
-        return sink.post(ctx, posting)
+        try:
+            return sink.post(ctx, posting)
+        finally:
+            gate.note_answer()
 
     try:
         receipt = connections.call(claim.mailbox.connection, work, keep_alive=False)
@@ -115,6 +118,14 @@ def _post(claim: Claim, sink: Sink, gate: Gate) -> None:
         return
     outcome = Outcome("delivered", code=";".join(receipt.warnings), milliseconds=_ms(started))
     outbox.delivered(claim, receipt, outcome, rendered, thread)
+
+
+def _link(claim: Claim) -> Link | None:
+    """The counterpart of the record that is told, where the destination keeps records."""
+    event = claim.deliveries[0].event
+    if registry.sink(claim.mailbox.connection.system).has_targets or event.connection_id is None:
+        return None
+    return links.find(event.connection_id, claim.mailbox.connection_id, event.record, event.record_id)
 
 
 def _ms(started: float) -> int:
@@ -136,11 +147,13 @@ def _refused(claim: Claim, error: VendorError, outcome: Outcome, gate: Gate) -> 
     elif isinstance(error, Reauthorize | Misconfigured):
         outbox.parked(claim, Hold.CONNECTION, outcome, reason=reason)
         parking.park_connection(connection, reason)
+    elif isinstance(error, Refuse):
+        refusals.park(claim, error, outcome)
     elif isinstance(error, ParkTarget):
         outbox.parked(claim, Hold.TARGET, outcome, reason=reason)
         parking.park_mailbox(claim.mailbox, Hold.TARGET, reason)
     else:
-        outbox.failed(claim, outcome, reason=reason)
+        refusals.fail(claim, error, outcome)
         parking.stop_flood(connection, outcome.code)
 
 
@@ -161,7 +174,8 @@ def _look(claim: Claim, sink: Sink, gate: Gate) -> None:
     """Settles a doubt by reading the target back, never by guessing."""
     message = claim.message
     assert message.first_attempt_at is not None
-    posting = Posting(str(message.pk), claim.mailbox.target, Rendered(""), message.thread)
+    rendered = Rendered("") if sink.has_targets else composing.compose(claim, sink)[0]
+    posting = Posting(str(message.pk), claim.mailbox.target, rendered, message.thread, _link(claim))
     since = message.first_attempt_at
     started = time.monotonic()
     try:
@@ -190,7 +204,7 @@ def _looked(claim: Claim, receipt: Receipt | None, outcome: Outcome) -> None:
             else composing.compose(claim, registry.sink(claim.mailbox.connection.system))[0]
         )
         outbox.delivered(claim, receipt, outcome, rendered, claim.message.thread)
-    elif claim.message.looks + 1 < LOOKS:
+    elif claim.message.looks + 1 < registry.sink(claim.mailbox.connection.system).looks:
         outbox.looked(claim, LOOK_AGAIN, outcome, looks=claim.message.looks + 1)
     else:
         _absent(claim, outcome)

@@ -18,7 +18,17 @@ from connector.kernel.contracts import Notice, Parsed, Record, Request, Secrets,
 from connector.kernel.errors import BadSignature
 from connector.kernel.events import NAME_KINDS
 from connector.models import Connection, EventState, InboxEvent, Payload, PayloadKind
-from connector.pipeline import audit, clock, connections, credentials, directory, hints, parking, subscriptions
+from connector.pipeline import (
+    audit,
+    clock,
+    connections,
+    credentials,
+    directory,
+    hints,
+    parking,
+    reports,
+    subscriptions,
+)
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +51,9 @@ def receive(system: str, request: Request) -> Parsed:
             subscriptions.offer(request.args.get("subscription", ""), signers or [], handshake)
         for signal in parsed.signals:
             apply_signal(system, signal, only=signers)
+        if parsed.is_wake:
+            for connection in signers or ():
+                reports.ask(connection, reports.reports_of(system))
         hints.start_events(event.pk for event in events)
     return parsed
 

@@ -16,10 +16,22 @@ from django.db import connection as database
 from django.db import transaction
 from django.db.models import F, Min, QuerySet
 
+from connector import registry
 from connector.kernel.contracts import Message as Rendered
 from connector.kernel.contracts import Receipt
-from connector.models import BLOCKED, MOVING, Attempt, Delivery, DeliveryState, Hold, InboxEvent, Mailbox, Message
-from connector.pipeline import audit, clock
+from connector.models import (
+    BLOCKED,
+    MOVING,
+    Attempt,
+    Connection,
+    Delivery,
+    DeliveryState,
+    Hold,
+    InboxEvent,
+    Mailbox,
+    Message,
+)
+from connector.pipeline import audit, clock, feedback, links
 
 QUEUED = (DeliveryState.WAITING, DeliveryState.SENDING)
 DIGEST_LINES = 45
@@ -116,9 +128,9 @@ def _fold(mailbox: Mailbox, head: Delivery, *, before: UUID | None) -> list[Deli
 
     The run ends before a message that is being tried already, and before an event that is still on its way.
     """
-    limit = Delivery.objects.filter(mailbox=mailbox, state=DeliveryState.WAITING, route__digest_after__gt=0).aggregate(
-        least=Min("route__digest_after")
-    )["least"]
+    waits = Delivery.objects.filter(mailbox=mailbox, state=DeliveryState.WAITING, route__digest_after__gt=0)
+    is_folding = registry.sink(mailbox.connection.system).has_targets
+    limit = waits.aggregate(least=Min("route__digest_after"))["least"] if is_folding else None
     waiting = queue_of(mailbox).filter(message=None)
     if limit is None:
         return list(waiting.select_related("route", "event")[:1])
@@ -245,9 +257,20 @@ def delivered(claim: Claim, receipt: Receipt, outcome: Outcome, rendered: Render
         )
         if receipt.is_repeated:
             _note(claim, Outcome("repeated", "found_twice"), "delivery.repeated", ts=receipt.id)
+        _keep_in_step(claim, receipt)
         if claim.mailbox.parks:
             Mailbox.objects.filter(pk=claim.mailbox.pk).update(parks=0)
         _note(claim, outcome, "delivery.delivered", ts=receipt.id)
+
+
+def _keep_in_step(claim: Claim, receipt: Receipt) -> None:
+    """What the receipt says of the record's counterpart, and what its source is to note, with the delivery."""
+    event = claim.deliveries[0].event
+    if receipt.link is not None and event.connection_id is not None:
+        links.keep(event.connection_id, claim.mailbox.connection_id, receipt.link)
+    if receipt.feedback and event.connection_id is not None:
+        connection = Connection.objects.select_related("organization").get(pk=event.connection_id)
+        feedback.store(connection, receipt.feedback)
 
 
 def waits(claim: Claim, seconds: float, outcome: Outcome, *, reason: str) -> None:
@@ -282,15 +305,19 @@ def absent(claim: Claim, seconds: float, outcome: Outcome) -> None:
             _note(claim, outcome, "delivery.absent")
 
 
-def parked(claim: Claim, hold: Hold, outcome: Outcome, *, reason: str) -> None:
-    """Waits for a person or a mended target, token or scope."""
+def parked(claim: Claim, hold: Hold, outcome: Outcome, *, reason: str) -> bool:
+    """Waits for a person or a mended target, token or scope; False when others have settled it."""
     with transaction.atomic():
-        if _move(claim, DeliveryState.PARKED, hold=hold, reason=reason[:200]):
+        is_mine = _move(claim, DeliveryState.PARKED, hold=hold, reason=reason[:200])
+        if is_mine:
             _note(claim, outcome, "delivery.parked")
+    return is_mine
 
 
-def failed(claim: Claim, outcome: Outcome, *, reason: str) -> None:
-    """Refused for good; the queue goes on without it."""
+def failed(claim: Claim, outcome: Outcome, *, reason: str) -> bool:
+    """Refused for good; the queue goes on without it. False when others have settled it."""
     with transaction.atomic():
-        if _move(claim, DeliveryState.FAILED, reason=reason[:200]):
+        is_mine = _move(claim, DeliveryState.FAILED, reason=reason[:200])
+        if is_mine:
             _note(claim, outcome, "delivery.failed")
+    return is_mine

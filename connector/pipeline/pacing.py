@@ -11,6 +11,11 @@ import time
 
 from connector import locks
 
+#: What the vendor counts in (seconds).
+SECOND = 1.0
+#: So many seconds a post is believed to have been on its way at most when its answer came late.
+MOST_LATE = 0.25
+
 # Returns milliseconds to wait; 0 = the caller holds `fly`; -1 = another does, and looks again when it lets go.
 _ACQUIRE = """
 local wait = math.max(redis.call('PTTL', KEYS[2]), redis.call('PTTL', KEYS[3]))
@@ -18,7 +23,12 @@ if wait > 0 then return wait end
 if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 0 end
 return -1
 """
-_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+_RELEASE = """
+local rest = tonumber(ARGV[2])
+if rest > 0 and redis.call('PTTL', KEYS[2]) < rest then redis.call('SET', KEYS[2], '1', 'PX', rest) end
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+"""
 _START = """
 local wait = redis.call('PTTL', KEYS[2])
 if wait <= 0 then redis.call('SET', KEYS[1], '1', 'PX', ARGV[1]) end
@@ -58,6 +68,8 @@ class Gate:
         self._arm = f"arm:{mailbox}"
         self._token = secrets.token_hex(8)
         self._fly_ms = int(fly_seconds * 1000)
+        #: The gap of this post and when it began, and when the answer came (monotonic); 0 until then.
+        self._gap_seconds = self._began = self._answered = 0.0
 
     def acquire(self) -> float:
         """0 = go; above 0 = seconds to wait; below 0 = another posts and will look again."""
@@ -66,14 +78,25 @@ class Gate:
 
     def start_gap(self, seconds: float) -> float:
         """Called at the start of a post. Above 0 = do not post: all were asked meanwhile to wait so many seconds."""
-        return max(0, int(locks.run(_START, [self._gap, self._pause], [int(seconds * 1000)]))) / 1000
+        wait = max(0, int(locks.run(_START, [self._gap, self._pause], [int(seconds * 1000)]))) / 1000
+        self._gap_seconds, self._began = seconds, time.monotonic()
+        return wait
 
     def pause(self, seconds: float) -> None:
         """Nobody posts over this connection for so long."""
         locks.run(_SET, [self._pause], [max(1, int(seconds * 1000))])
 
+    def note_answer(self) -> None:
+        """The post has arrived by now, if at all."""
+        self._answered = time.monotonic()
+
     def release(self) -> None:
-        locks.run(_RELEASE, [self._fly], [self._token])
+        """Lets the next one in. A post that was slow on its way keeps its second from when it may have arrived."""
+        rest = 0.0
+        if self._answered:
+            late = min(self._answered - self._began, MOST_LATE)
+            rest = self._began + late + min(self._gap_seconds, SECOND) - time.monotonic()
+        locks.run(_RELEASE, [self._fly, self._gap], [self._token, max(0, int(rest * 1000))])
 
     def arm(self, seconds: float) -> bool:
         """Whether the caller is the one who must schedule the next drain."""

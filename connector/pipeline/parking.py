@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import transaction
 from django.db.models import F, QuerySet
 
+from connector import registry
 from connector.models import Attempt, Connection, Delivery, DeliveryState, Hold, Mailbox
 from connector.pipeline import alerts, audit, clock, hints
 
@@ -43,8 +44,14 @@ def patience(parks: int) -> float:
 
 
 def park_connection(connection: Connection, reason: str) -> None:
-    """Holds every mailbox of the connection; the connection's own state change is the alert."""
-    for mailbox in Mailbox.objects.filter(connection=connection).select_related("connection__organization"):
+    """Holds every mailbox of the connection; the connection's own state change is the alert.
+
+    Where a mailbox is one record, only those in which something waits are held.
+    """
+    rows = Mailbox.objects.filter(connection=connection).select_related("connection__organization")
+    if not registry.sink(connection.system).has_targets:
+        rows = rows.filter(deliveries__state=DeliveryState.WAITING).distinct()
+    for mailbox in rows:
         park_mailbox(mailbox, Hold.CONNECTION, reason, is_alerted=False)
 
 

@@ -71,7 +71,7 @@ def read(
         for batch in source.poll(ctx, state, since=since):
             wanted = [(notice, record) for notice, record in batch.records if _is_within(notice, until)]
             reading.seen += len(wanted)
-            fresh = list(_news(connection, wanted))
+            fresh = list(news(connection, wanted))
             if is_dry:
                 reading.new += len(fresh)
                 continue
@@ -86,7 +86,7 @@ def _is_within(notice: Notice, until: dt.datetime | None) -> bool:
     return until is None or notice.occurred_at is None or notice.occurred_at <= until
 
 
-def _news(connection: Connection, found: Iterable[tuple[Notice, Record]]) -> Iterator[tuple[Notice, Record]]:
+def news(connection: Connection, found: Iterable[tuple[Notice, Record]]) -> Iterator[tuple[Notice, Record]]:
     """Those whose state has not been seen yet.
 
     A creation that was told already is an update by now; and what nobody has heard of counts as new where the vendor

@@ -6,9 +6,10 @@ import dataclasses
 from typing import Any
 
 from connector import registry
+from connector.kernel.contracts import Message, Sink
 from connector.kernel.events import FinancialEvent, from_json
 from connector.models import InboxEvent, Payload, PayloadKind, Route
-from connector.pipeline import composing, decisions
+from connector.pipeline import composing, decisions, routing
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -30,6 +31,10 @@ class Shown:
         }  # fmt: skip
 
 
+def _is_taken(sink: Sink, event: FinancialEvent) -> bool:
+    return sink.takes is None or event.type in sink.takes
+
+
 def preview(route: Route, *, last: int = 50) -> list[Shown]:
     """The route (saved or not) over the latest events of its source, newest first."""
     payloads = Payload.objects.filter(kind=PayloadKind.EVENT, event__connection=route.source)
@@ -38,11 +43,11 @@ def preview(route: Route, *, last: int = 50) -> list[Shown]:
     for payload in payloads.select_related("event").order_by("-event_id")[:last]:
         event = from_json(FinancialEvent, payload.content)
         decision = decisions.decide(route, event)
-        message = sink.render(event, composing.style_of(route))
+        message = sink.render(event, composing.style_of(route)) if _is_taken(sink, event) else Message("")
         shown.append(
             Shown(
-                payload.event, event.type, route.target, message.text, dict(message.body), decision.is_match,
-                decision.reason(),
+                payload.event, event.type, routing.target_of(route, event), message.text, dict(message.body),
+                decision.is_match, decision.reason(),
             )
         )  # fmt: skip
     return shown

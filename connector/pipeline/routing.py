@@ -17,6 +17,7 @@ from django.db import transaction
 from django.db.models import F
 
 from connector import registry
+from connector.kernel.contracts import Ignored
 from connector.kernel.events import FinancialEvent, from_json, to_json
 from connector.models import (
     Connection,
@@ -77,9 +78,10 @@ def _route_batch(events: list[InboxEvent]) -> set[UUID]:
     _settle([event for event in events if event.pk not in contents], EventState.FAILED, "its payload is past retention")
     told: list[Told] = []
     for event in events:
-        if event.pk in contents and not _is_overtaken(event, known.get(state_id(event))):
+        before = known.get(state_id(event))
+        if event.pk in contents and not _is_overtaken(event, before):
             try:
-                told.append((event, from_json(FinancialEvent, contents[event.pk])))
+                told += _followed(event, from_json(FinancialEvent, contents[event.pk]), before)
             except stumble.KINDS as error:
                 _settle([event], EventState.FAILED, stumble.reason(error))
     told = _marked(told)
@@ -89,7 +91,7 @@ def _route_batch(events: list[InboxEvent]) -> set[UUID]:
     Payload.put_many(
         (event, PayloadKind.DECISIONS, [decision.as_json() for decision in decisions[event.pk]]) for event, _ in told
     )
-    return _deliver([event for event, _ in told], decisions)
+    return _deliver(told, decisions)
 
 
 def state_id(event: InboxEvent) -> UUID:
@@ -103,7 +105,7 @@ def _is_overtaken(event: InboxEvent, known: RecordState | None) -> bool:
     version = (event.version_number, event.version_stamp)
     if not is_older(version, (known.version_number, known.version_stamp)) and not known.is_gone:
         return False
-    if event.attempts >= MAX_REREADS or registry.source(event.system).caller:
+    if event.attempts >= MAX_REREADS or not registry.source(event.system).can_reread:
         _settle([event], EventState.IGNORED, "a newer state of the record was told before")
         return True
     InboxEvent.objects.filter(pk=event.pk).update(
@@ -111,6 +113,22 @@ def _is_overtaken(event: InboxEvent, known: RecordState | None) -> bool:
     )
     hints.start_events([event.pk])
     return True
+
+
+def _followed(event: InboxEvent, financial: FinancialEvent, before: RecordState | None) -> list[Told]:
+    """The event as its source sees it after what was told of the record before; nothing when that ends it."""
+    if event.origin == "connector":
+        return [(event, financial)]
+    earlier = from_json(FinancialEvent, before.event) if before is not None and before.event else None
+    found = registry.source(event.system).follow(financial, earlier)
+    if isinstance(found, Ignored):
+        _settle([event], EventState.IGNORED, found.reason)
+        return []
+    if found != financial:
+        event.operation = found.operation
+        InboxEvent.objects.filter(pk=event.pk).update(operation=found.operation)
+        Payload.put(event, PayloadKind.EVENT, to_json(found))
+    return [(event, found)]
 
 
 def _marked(told: list[Told]) -> list[Told]:
@@ -173,7 +191,8 @@ def _decisions(told: Iterable[Told]) -> dict[UUID, list[Decision]]:
     """What every active route of its source made of each event."""
     routes: dict[object, list[Route]] = defaultdict(list)
     sources = {event.connection_id for event, _ in told}
-    for route in Route.objects.filter(source__in=sources, is_active=True).order_by("created_at"):
+    rows = Route.objects.filter(source__in=sources, is_active=True).select_related("sink")
+    for route in rows.order_by("created_at"):
         routes[route.source_id].append(route)
     return {
         event.pk: [decide_with_history(route, event, financial) for route in routes[event.connection_id]]
@@ -181,16 +200,16 @@ def _decisions(told: Iterable[Told]) -> dict[UUID, list[Decision]]:
     }
 
 
-def _deliver(events: Sequence[InboxEvent], decisions: dict[UUID, list[Decision]]) -> set[UUID]:
+def _deliver(told: Sequence[Told], decisions: dict[UUID, list[Decision]]) -> set[UUID]:
     """Stores a delivery for each match that is none's repetition, and settles the events."""
-    routes = {decision.route.pk: decision.route for each in decisions.values() for decision in each}
-    mailboxes = {pk: mailbox_of(route) for pk, route in routes.items()}
-    wanted = [
-        _delivery(event, decision.route, mailboxes[decision.route.pk])
-        for event in events
-        for decision in decisions[event.pk]
-        if decision.is_match
-    ]
+    mailboxes: dict[tuple[UUID, str], Mailbox] = {}
+    wanted = []
+    for event, financial in told:
+        for route in [decision.route for decision in decisions[event.pk] if decision.is_match]:
+            key = (route.sink_id, target_of(route, financial))
+            mailbox = mailboxes.get(key) or mailboxes.setdefault(key, mailbox_at(*key))
+            wanted.append(_delivery(event, route, mailbox))
+    events = [event for event, _ in told]
     Delivery.objects.bulk_create(wanted, ignore_conflicts=True)
     stored = Delivery.objects.filter(pk__in=[delivery.pk for delivery in wanted])
     by_event = dict(stored.values_list("event_id", "mailbox_id"))
@@ -246,12 +265,18 @@ def _delivery(event: InboxEvent, route: Route, mailbox: Mailbox) -> Delivery:
     )
 
 
-def mailbox_of(route: Route) -> Mailbox:
-    """The mailbox of a route's target, made when first needed."""
-    found = Mailbox.objects.filter(connection_id=route.sink_id, target=route.target).first()
+def target_of(route: Route, financial: FinancialEvent) -> str:
+    """Where the event goes: the route's channel, or what the destination makes of the event."""
+    sink = registry.sink(route.sink.system)
+    return route.target if sink.has_targets else sink.target_of(financial)[:200]
+
+
+def mailbox_at(connection_id: UUID, target: str) -> Mailbox:
+    """The mailbox of a target, made when first needed."""
+    found = Mailbox.objects.filter(connection_id=connection_id, target=target).first()
     if found is None:
-        key = keyed_uuid(route.sink_id, route.target)
-        fresh = Mailbox(id=key, connection_id=route.sink_id, target=route.target, prepare_at=clock.now())
+        key = keyed_uuid(connection_id, target)
+        fresh = Mailbox(id=key, connection_id=connection_id, target=target, prepare_at=clock.now())
         Mailbox.objects.bulk_create([fresh], ignore_conflicts=True)
-        found = Mailbox.objects.get(connection_id=route.sink_id, target=route.target)
+        found = Mailbox.objects.get(connection_id=connection_id, target=target)
     return found

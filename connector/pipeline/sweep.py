@@ -27,7 +27,18 @@ from connector.models import (
     OAuthState,
     Payload,
 )
-from connector.pipeline import clock, contacts, credentials, hints, intake, polling, subscriptions
+from connector.pipeline import (
+    clock,
+    contacts,
+    credentials,
+    feedback,
+    hints,
+    intake,
+    polling,
+    reports,
+    schedules,
+    subscriptions,
+)
 from connector.pipeline import connections as connection_states
 
 log = logging.getLogger(__name__)
@@ -41,6 +52,8 @@ def stalled() -> None:
     health.worker_was_here()
     _stalled_events()
     subscriptions.sweep()
+    reports.sweep()
+    feedback.sweep()
     _due_mailboxes()
     _unprepared_mailboxes()
 
@@ -85,6 +98,7 @@ def connections() -> None:
     """Tokens near their end, gap fills that are due, connections that may have come back, callers gone quiet."""
     _renew_tokens()
     _read_gaps()
+    schedules.fire_missed()
     _recheck()
     _notice_silence()
 

@@ -97,7 +97,7 @@ class Outbox(RuleBasedStateMachine):
             organization=organization, name=f"{number}", source=self.books, sink=self.chat, target="C1",
             digest_after=digest_after,
         )  # fmt: skip
-        self.box = routing.mailbox_of(self.route)
+        self.box = routing.mailbox_at(self.route.sink_id, self.route.target)
         self.rows = Delivery.objects.filter(mailbox=self.box)
 
     @rule()

@@ -10,7 +10,7 @@ from connector import registry
 from connector.kernel.errors import Unsupported, VendorError
 from connector.management.commands import _command
 from connector.models import Connection
-from connector.pipeline import polling, runs
+from connector.pipeline import polling, reporting, reports, runs
 
 
 class Command(_command.Command):
@@ -29,14 +29,22 @@ class Command(_command.Command):
         if caller := registry.system(chosen.system).caller:
             self._start_from(chosen, since, caller, is_odd=bool(until or dry_run), as_json=as_json)
             return
+        known = reports.reports_of(chosen.system)
+        if known and until:
+            raise _command.Bad("reports are read up to now: leave --until out")
         try:
-            reading = polling.read(
-                chosen,
-                origin="backfill",
-                since=_command.moment(since),
-                until=_command.moment(until) if until else None,
-                is_dry=dry_run,
-            )
+            if known:
+                reading = reporting.read(chosen, known, origin="backfill", since=_command.moment(since), is_dry=dry_run)
+            else:
+                reading = polling.read(
+                    chosen,
+                    origin="backfill",
+                    since=_command.moment(since),
+                    until=_command.moment(until) if until else None,
+                    is_dry=dry_run,
+                )
+        except reporting.Overtaken:
+            _command.failed("a worker has read the same reports meanwhile: try again")
         except Unsupported as error:
             raise _command.Bad(str(error)) from None
         except VendorError as error:

@@ -1,0 +1,231 @@
+"""Reading reports: asked for by schedule, trigger or person, and read together for a connection.
+
+What is asked for stands in the database until it has been read. What a report found and how far it got are stored in
+one transaction, and only by whoever read from where it still stands: a kill between reading and storing loses nothing,
+and two readings at once tell nothing twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from django.db import DatabaseError, transaction
+from django.db import connection as database
+from django.db.models import F, Q
+
+from connector import registry
+from connector.kernel.contracts import Batch, Context, Notice, Record, Reported, Reporter
+from connector.kernel.errors import Misconfigured, Reauthorize, Retry, Unknown, VendorError
+from connector.models import BLOCKED, Connection, Cursor, Report
+from connector.models.base import keyed_uuid
+from connector.pipeline import alerts, audit, clock, connections, directory, keeping, polling, retry
+from connector.pipeline.polling import Reading
+
+log = logging.getLogger(__name__)
+
+#: A claim outlives its worker by so many seconds at most; a living one renews it.
+LEASE = 30.0
+#: A report that has been failing for so long is told of.
+TELL_AFTER = dt.timedelta(minutes=30)
+
+
+class Overtaken(Exception):
+    """Another reading has stored what this one read; nothing is lost."""
+
+
+def run(connection_id: str | UUID) -> None:
+    """Reads what is due for the connection, all of it together; what came of it is written down."""
+    connection = Connection.objects.select_related("organization", "credential").get(pk=connection_id)
+    if connection.state in BLOCKED or not connection.is_active:
+        return
+    claimed = _claim(connection)
+    if not claimed:
+        return
+    try:
+        read(connection, list(claimed), origin="poll", claimed=claimed)
+    except Overtaken:
+        log.info("the reports of %s were read by another worker meanwhile", connection.slug)
+    except VendorError as error:
+        log.warning("reading the reports of %s failed (%s)", connection.slug, error.code or type(error).__name__)
+
+
+def _claim(connection: Connection) -> dict[str, dt.datetime]:
+    """The names of the due reports that are ours now, each with the time for which it was due."""
+    now = clock.now()
+    free = Q(lease_until__isnull=True) | Q(lease_until__lt=now)
+    found = {}
+    for row in Report.objects.filter(free, connection=connection, due_at__lte=now):
+        mine = Report.objects.filter(free, pk=row.pk, due_at=row.due_at)
+        if mine.update(lease_until=clock.after(LEASE), started_at=now, attempts=F("attempts") + 1):
+            assert row.due_at is not None
+            found[row.name] = row.due_at
+    return found
+
+
+def read(
+    connection: Connection,
+    names: Sequence[str],
+    *,
+    origin: str,
+    since: dt.datetime | None = None,
+    is_dry: bool = False,
+    claimed: Mapping[str, dt.datetime] | None = None,
+) -> Reading:
+    """Reads the named reports and stores what they found.
+
+    What was read whole is stored even when another report failed; then its verdict is raised. Raises `Overtaken`.
+    """
+    work = _Work(connection, names, origin, since, is_dry=is_dry)
+    rows = Report.objects.filter(connection=connection, name__in=list(claimed or ()))
+
+    def renew() -> None:
+        try:
+            rows.update(lease_until=clock.after(LEASE))
+        except DatabaseError:
+            log.warning("the claim on the reports of %s could not be renewed", connection.slug)
+        finally:
+            database.close()
+
+    try:
+        with keeping.kept(renew, every=LEASE / 3) if claimed else contextlib.nullcontext():
+            connections.call(connection, work.run)
+    except VendorError as error:
+        _settle(connection, dict.fromkeys(names, error), work.reading, claimed, is_whole=True)
+        raise
+    except Overtaken:
+        rows.update(lease_until=None)
+        raise
+    if not is_dry:
+        _settle(connection, {name: work.failures.get(name) for name in names}, work.reading, claimed)
+    if work.failures:
+        raise next(iter(work.failures.values()))
+    return work.reading
+
+
+class _Work:
+    """One reading of some reports of a connection."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        names: Sequence[str],
+        origin: str,
+        since: dt.datetime | None,
+        *,
+        is_dry: bool,
+    ) -> None:
+        self.reading = Reading()
+        self.failures: dict[str, VendorError] = {}
+        self._connection, self._origin, self._since, self._is_dry = connection, origin, since, is_dry
+        rows = Cursor.objects.filter(connection=connection, name__in=[_cursor_name(name) for name in names])
+        states = {row.name: row.state for row in rows}
+        #: Where each report stands, as far as this reading knows.
+        self._before: dict[str, Mapping[str, Any]] = {name: states.get(_cursor_name(name), {}) for name in names}
+
+    def run(self, ctx: Context) -> None:
+        """Goes on from what was stored, should the token be renewed in between."""
+        source = registry.source(self._connection.system)
+        assert isinstance(source, Reporter)
+        self.failures.clear()
+        for part in source.report(ctx, dict(self._before), since=self._since):
+            if part.failure is not None:
+                self.failures[part.report] = part.failure
+            self.reading.seen += len(part.batch.records)
+            fresh = list(polling.news(self._connection, part.batch.records))
+            if self._is_dry:
+                self.reading.new += len(fresh)
+                continue
+            directory.ensure(ctx, self._connection, [ref for _, record in fresh for ref in source.references(record)])
+            self._store(part, fresh)
+
+    def _store(self, part: Reported, fresh: Sequence[tuple[Notice, Record]]) -> None:
+        """One part with its cursor. Raises `Overtaken` when the cursor is no longer where this reading began."""
+        name = _cursor_name(part.report)
+        with transaction.atomic():
+            rows = Cursor.objects.filter(connection=self._connection, name=name)
+            if database.features.has_select_for_update:
+                rows = rows.select_for_update()
+            present = rows.first()
+            if (present.state if present else {}) != self._before[part.report]:
+                raise Overtaken
+            self.reading.new += polling.store(self._connection, Batch(part.batch.notices), fresh, self._origin)
+            if part.batch.cursor is not None:
+                polling.move_cursor(self._connection, name, part.batch.cursor)
+        if part.batch.cursor is not None:
+            self._before[part.report] = json.loads(json.dumps(part.batch.cursor))
+
+
+def _cursor_name(report: str) -> str:
+    return f"report {report}"
+
+
+def _settle(
+    connection: Connection,
+    outcomes: Mapping[str, VendorError | None],
+    reading: Reading,
+    claimed: Mapping[str, dt.datetime] | None,
+    *,
+    is_whole: bool = False,
+) -> None:
+    """Writes down how each report ended. `is_whole`: the connection itself failed, and its state says so."""
+    now = clock.now()
+    for name, error in outcomes.items():
+        key = keyed_uuid(connection.pk, "report", name)
+        Report.objects.bulk_create([Report(id=key, connection=connection, name=name)], ignore_conflicts=True)
+        row = Report.objects.get(pk=key)
+        if error is None:
+            _done(connection, row, reading, due=claimed.get(name) if claimed else row.due_at, now=now)
+        else:
+            _failed(connection, row, error, now, is_whole=is_whole)
+
+
+def _done(connection: Connection, row: Report, reading: Reading, *, due: dt.datetime | None, now: dt.datetime) -> None:
+    rows = Report.objects.filter(pk=row.pk)
+    # Asked for again while it was read: it is read again.
+    rows.filter(due_at=due).update(due_at=None, asked_at=None)
+    rows.update(
+        lease_until=None, ended_at=now, outcome="done", code="", reason="", attempts=0, found=reading.new, told_at=None
+    )
+    entry = audit.Entry("report.read", connection=connection.slug, reason=f"{row.name}: {reading.new} new")
+    audit.append(connection.organization, entry)
+
+
+def _failed(connection: Connection, row: Report, error: VendorError, now: dt.datetime, *, is_whole: bool) -> None:
+    """A transient failure is tried again soon; else it waits for its next time, or for the connection's mending."""
+    is_transient = isinstance(error, Retry | Unknown)
+    waits_for_person = is_whole and isinstance(error, Reauthorize | Misconfigured)
+    if is_transient:
+        connections.note_unreachable(connection, error)
+    wait = retry.wait_seconds(row.attempts, after=getattr(error, "after", None))
+    with transaction.atomic():
+        Report.objects.filter(pk=row.pk).update(
+            lease_until=None,
+            ended_at=now,
+            outcome="failed",
+            code=error.code[:60],
+            reason=error.text[:300],
+            due_at=clock.after(wait) if is_transient else (row.due_at if waits_for_person else None),
+        )
+        entry = audit.Entry(
+            "report.failed", connection=connection.slug, reason=f"{row.name}: {error.code or error.text}"[:200],
+            attempts=row.attempts, body={"detail": error.detail} if error.detail else None,
+        )  # fmt: skip
+        audit.append(connection.organization, entry)
+        if not waits_for_person:
+            _tell(connection, row, error, is_passing=is_transient)
+
+
+def _tell(connection: Connection, row: Report, error: VendorError, *, is_passing: bool) -> None:
+    """Tells people once that a report cannot be read; of a passing trouble only when it lasts."""
+    since = row.asked_at or clock.now()
+    if is_passing and clock.now() - since < TELL_AFTER:
+        return
+    if Report.objects.filter(pk=row.pk, told_at__isnull=True).update(told_at=clock.now()):
+        text = f"The report {row.name} could not be read completely, and nothing of the missing part was told: "
+        alerts.announce(connection, "failed", text + error.text)
