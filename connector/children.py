@@ -32,6 +32,8 @@ class Child(NamedTuple):
     #: Whether it does its work now. Asked until the first yes; without it, started is as good as ready.
     answers: Callable[[], bool] | None = None
     foundation: Foundation | None = None
+    #: Whether there is work for it; without it there always is.
+    is_wanted: Callable[[], bool] = lambda: True
 
 
 def children(host: str, port: int, *, var_dir: Path, with_redis: bool) -> list[Child]:
@@ -43,6 +45,8 @@ def children(host: str, port: int, *, var_dir: Path, with_redis: bool) -> list[C
         Child("slack", _worker("slack", queues="slack", threads=16), _role("worker")),
         Child("work", _worker("work", queues="inbound,sync,beat", threads=8), _role("worker")),
         Child("beat", beat, _role("beat")),
+        # The note is left by a worker that knows of a stream.
+        Child("listen", _manage("listen"), _role("listen"), is_wanted=(var_dir / "run" / "listen.wanted").exists),
     ]
     return [_redis(var_dir), *rows] if with_redis else rows
 
@@ -81,6 +85,10 @@ def _worker(name: str, *, queues: str, threads: int) -> list[str]:
     size = ("-Q", queues, "-P", "threads", "-c", str(threads))
     silence = ("--without-gossip", "--without-mingle", "--without-heartbeat")
     return _python("celery", "-q", "-A", "connector.celery", "worker", *size, *silence, "--hostname", f"{name}@%h")
+
+
+def _manage(command: str) -> list[str]:
+    return [sys.executable, str(Path(__file__).parents[1] / "manage.py"), command]
 
 
 def _python(module: str, *arguments: str) -> list[str]:

@@ -29,6 +29,8 @@ FIRST_DELAY, LONGEST_DELAY, STEADY_AFTER = 0.5, 15.0, 30.0
 #: Seconds from the request to stop until the kill. Together they stay under 20.
 CHILD_PATIENCE, FOUNDATION_PATIENCE = 12.0, 4.0
 PROBE_EVERY = 0.1
+#: So often it is asked whether a child has work by now.
+LOOK_EVERY = 1.0
 STARTS_OF_A_FOUNDATION = 3
 #: A pipe holds no more.
 LONGEST_LINE = 65536
@@ -197,7 +199,8 @@ class Supervisor:
 
     def _start_due(self, now: float) -> None:
         for slot in self.slots:
-            if slot.running is None and now >= slot.due_at and (self.is_standing or slot.is_foundation):
+            is_due = slot.running is None and now >= slot.due_at and (self.is_standing or slot.is_foundation)
+            if is_due and slot.child.is_wanted():
                 self._start(slot, now)
 
     def _start(self, slot: Slot, now: float) -> None:
@@ -235,7 +238,7 @@ class Supervisor:
                 slot.has_answered = slot.child.answers is None or slot.child.answers()
         foundations = [slot for slot in self.slots if slot.is_foundation]
         self.is_standing = self.is_standing or all(slot.has_answered for slot in foundations)
-        if self.ready and all(slot.has_answered for slot in self.slots):
+        if self.ready and all(slot.has_answered or not slot.child.is_wanted() for slot in self.slots):
             with contextlib.suppress(OSError):
                 print(self.ready, flush=True)  # noqa: T201
             self.ready = ""
@@ -261,7 +264,8 @@ class Supervisor:
             if self.is_stopping:
                 moments += [slot.kill_at] if slot.running and slot.kill_at else []
             elif slot.running is None:
-                moments += [slot.due_at] if self.is_standing or slot.is_foundation else []
+                is_next = slot.child.is_wanted() and (self.is_standing or slot.is_foundation)
+                moments += [slot.due_at] if is_next else [now + LOOK_EVERY]
             elif not slot.has_answered:
                 moments.append(slot.probe_at)
         self._pass_on(max(0.0, min(moments) - time.monotonic()))

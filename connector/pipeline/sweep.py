@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db.models import F, Q
 
 from connector import health, registry
-from connector.kernel.contracts import Source
+from connector.kernel.contracts import Source, Streamer
 from connector.models import (
     BLOCKED,
     MOVING,
@@ -34,6 +34,7 @@ from connector.pipeline import (
     feedback,
     hints,
     intake,
+    listening,
     polling,
     reports,
     schedules,
@@ -45,6 +46,7 @@ log = logging.getLogger(__name__)
 
 LIMIT = 1000
 POLL_EVERY = dt.timedelta(hours=1)
+POLL_OFTEN = dt.timedelta(minutes=5)
 
 
 def stalled() -> None:
@@ -54,6 +56,7 @@ def stalled() -> None:
     subscriptions.sweep()
     reports.sweep()
     feedback.sweep()
+    listening.note_wanted()
     _due_mailboxes()
     _unprepared_mailboxes()
 
@@ -136,13 +139,23 @@ def _read_gaps() -> None:
         if type(registry.source(connection.system)).poll is Source.poll:
             continue
         cursor = Cursor.objects.filter(connection=connection, name=polling.CURSOR).first()
-        if cursor is None or cursor.moved_at is None or clock.now() - cursor.moved_at > POLL_EVERY:
+        if cursor is None or cursor.moved_at is None or clock.now() - cursor.moved_at > _poll_every(connection):
             hints.run("poll_connection", str(connection.pk))
 
 
+def _poll_every(connection: Connection) -> dt.timedelta:
+    """Often where a stream is not there to tell what changes."""
+    source = registry.source(connection.system)
+    if isinstance(source, Streamer) and (not listening.topics_of(connection) or listening.is_silent(connection)):
+        return POLL_OFTEN
+    return POLL_EVERY
+
+
 def _notice_silence() -> None:
-    """Callers that used to call and do not: told once, with the likely cause."""
+    """Callers that used to call and do not, streams that are dead: told once, with the likely cause."""
     for connection in Connection.objects.filter(is_active=True).select_related("organization"):
+        if connection.state not in BLOCKED and listening.topics_of(connection):
+            listening.tell_silence(connection)
         caller = registry.system(connection.system).caller
         verdict = contacts.tell_silence(connection, caller) if caller else None
         if verdict is not None:
