@@ -557,6 +557,16 @@ class Link:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Watched:
+    """A record at the destination that only the connector may change, in the version in which it left it."""
+
+    record: str
+    record_id: str
+    number: str = ""
+    version: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Posting:
     """One message on its way to one target. `key` is the ID by which it can be found again there."""
 
@@ -582,6 +592,8 @@ class Receipt:
     link: Link | None = None
     #: What the source is to note on its records.
     feedback: tuple[Feedback, ...] = ()
+    #: What it wrote and nobody else may change: an edit there is told.
+    watched: tuple[Watched, ...] = ()
 
 
 class Sink(System):

@@ -22,7 +22,7 @@ from connector.models.inbox import (
     RecordState,
     SearchTerm,
 )
-from connector.models.links import Feedback, FeedbackState, Link
+from connector.models.links import Feedback, FeedbackState, Link, Watched
 from connector.models.organizations import LastingKey, Organization
 from connector.models.routes import Route
 from connector.models.runs import Run, RunOutcome
@@ -67,4 +67,5 @@ __all__ = [
     "Subscription",
     "SubscriptionState",
     "VendorCalls",
+    "Watched",
 ]

@@ -33,6 +33,23 @@ class Link(Row):
         indexes = [models.Index(fields=["left", "right", "record", "right_record_id"])]
 
 
+class Watched(Row):
+    """A record that the connector wrote at a destination and nobody else may change."""
+
+    connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="watched")
+    record = models.CharField(max_length=40)
+    record_id = models.CharField(max_length=200)
+    #: For the alert: what it stands for at the source.
+    origin = models.CharField(max_length=240)
+    number = models.CharField(max_length=100, blank=True)
+    version = models.BigIntegerField(default=0)
+    changed_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["connection", "record", "record_id"], name="watched_once")]
+        verbose_name_plural = "watched"
+
+
 class FeedbackState(models.TextChoices):
     WAITING = "waiting"
     DONE = "done"

@@ -31,7 +31,7 @@ from connector.models import (
     Mailbox,
     Message,
 )
-from connector.pipeline import audit, clock, feedback, links
+from connector.pipeline import audit, clock, drift, feedback, links
 
 QUEUED = (DeliveryState.WAITING, DeliveryState.SENDING)
 DIGEST_LINES = 45
@@ -268,6 +268,8 @@ def _keep_in_step(claim: Claim, receipt: Receipt) -> None:
     event = claim.deliveries[0].event
     if receipt.link is not None and event.connection_id is not None:
         links.keep(event.connection_id, claim.mailbox.connection_id, receipt.link)
+    if receipt.watched:
+        drift.watch(claim.mailbox.connection_id, receipt.watched, origin=f"{event.record} {event.record_id}")
     if receipt.feedback and event.connection_id is not None:
         connection = Connection.objects.select_related("organization").get(pk=event.connection_id)
         feedback.store(connection, receipt.feedback)

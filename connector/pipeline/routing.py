@@ -33,7 +33,7 @@ from connector.models import (
     SearchTerm,
 )
 from connector.models.base import keyed_uuid
-from connector.pipeline import audit, clock, hints, stumble, unusual
+from connector.pipeline import audit, clock, drift, hints, stumble, unusual
 from connector.pipeline.decisions import Decision, decide_with_history, is_older, record_key, state_key
 from connector.pipeline.hashing import term_hash, terms_of
 
@@ -85,6 +85,7 @@ def _route_batch(events: list[InboxEvent]) -> set[UUID]:
             except stumble.KINDS as error:
                 _settle([event], EventState.FAILED, stumble.reason(error))
     told = _marked(told)
+    _notice_drift(told)
     _remember(told)
     _index(told)
     decisions = _decisions(told)
@@ -147,6 +148,15 @@ def _marked(told: list[Told]) -> list[Told]:
 def _connection(event: InboxEvent) -> Connection:
     assert event.connection is not None
     return event.connection
+
+
+def _notice_drift(told: Iterable[Told]) -> None:
+    by_connection: dict[UUID, list[InboxEvent]] = defaultdict(list)
+    for event, _ in told:
+        if event.origin != "connector":
+            by_connection[_connection(event).pk].append(event)
+    for events in by_connection.values():
+        drift.notice(_connection(events[0]), events)
 
 
 def _remember(told: Iterable[Told]) -> None:
