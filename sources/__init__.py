@@ -9,4 +9,5 @@ SYSTEMS: dict[str, str] = {
     "freshbooks": "sources.freshbooks.source.FreshBooks",
     "quickbooks_desktop": "sources.quickbooks_desktop.source.QuickBooksDesktop",
     "quickbooks_online": "sources.quickbooks_online.source.QuickBooksOnline",
+    "sage_intacct": "sources.sage_intacct.source.SageIntacct",
 }

@@ -19,6 +19,7 @@ from connector.demo.day import Scene, Stage
 from connector.demo.freshbooks import FreshBooksScene
 from connector.demo.quickbooks_desktop import DesktopScene
 from connector.demo.quickbooks_online import QuickBooksScene
+from connector.demo.sage_intacct import IntacctScene
 from connector.demo.screen import Screen
 from connector.demo.slack import SlackScene
 from connector.demo.stack import HOST, ROOT, CannotStart, Connector, fresh_folder
@@ -65,7 +66,13 @@ def _scenes(stage: Stage) -> list[Scene]:
     """Every system's part of the day."""
     workspace = SlackScene(stage)
     stage.look = workspace.look
-    return [workspace, QuickBooksScene(stage, workspace), DesktopScene(stage), FreshBooksScene(stage)]
+    return [
+        workspace,
+        QuickBooksScene(stage, workspace),
+        DesktopScene(stage),
+        FreshBooksScene(stage),
+        IntacctScene(stage),
+    ]
 
 
 # --- sandbox ---------------------------------------------------------------------------------------------------------

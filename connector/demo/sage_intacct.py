@@ -22,7 +22,7 @@ CONNECTION = "acme-intacct"
 COMPANY = "ACME-COMPANY"
 _TRIGGER = f"/webhooks/sage-intacct/{CONNECTION}/"
 _SECRET = "fake-trigger-secret"  # noqa: S105 - the demonstration's own
-#: The connector leaves out what is younger than two minutes, since the gateway shows changes late.
+#: What is younger than two minutes may not be whole yet, and no alarm is raised over it.
 _AGE = dt.timedelta(minutes=2, seconds=1)
 _ACCOUNTS = {
     "1010": "Checking", "1110": "Prepaid rent", "2010": "Accounts payable", "6100": "Salaries", "6300": "Rent",

@@ -65,6 +65,16 @@ ROWS = (
             "FRESHBOOKS_AUTHORIZE_URL": "{0.url}/oauth/authorize",
         },
     ),
+    Row(
+        "sage_intacct",
+        "sources.sage_intacct.standin.IntacctStandIn",
+        "connector.demo.sage_intacct.open_company",
+        {
+            "INTACCT_SENDER_ID": "fake-sender",
+            "INTACCT_SENDER_PASSWORD": "fake-sender-password",
+            "INTACCT_GATEWAY_URL": "{0.gateway_url}",
+        },
+    ),
 )
 
 StandIns = Mapping[str, StandIn]
