@@ -2,4 +2,8 @@
 
 from __future__ import annotations
 
-SYSTEMS: dict[str, str] = {"slack": "sinks.slack.sink.Slack"}
+SYSTEMS: dict[str, str] = {
+    "quickbooks_online": "sinks.quickbooks_online.sink.QuickBooksOnlineSink",
+    "salesforce": "sinks.salesforce.sink.SalesforceSink",
+    "slack": "sinks.slack.sink.Slack",
+}

@@ -10,4 +10,5 @@ SYSTEMS: dict[str, str] = {
     "quickbooks_desktop": "sources.quickbooks_desktop.source.QuickBooksDesktop",
     "quickbooks_online": "sources.quickbooks_online.source.QuickBooksOnline",
     "sage_intacct": "sources.sage_intacct.source.SageIntacct",
+    "salesforce": "sources.salesforce.source.Salesforce",
 }

@@ -224,6 +224,7 @@ def _world_of_mistakes() -> None:
         (acme, "acme-used", "20"),
     ):
         Connection.objects.create(organization=organization, slug=slug, system="quickbooks_online", account=account)
+    Connection.objects.create(organization=acme, slug="acme-desk", system="freshbooks", account="5")
     # What a connection says of itself does not bind it to its account; what it heard of its books does.
     alerts.announce(Connection.objects.get(slug="acme-moved"), "failed", "test")
     alerts.announce(Connection.objects.get(slug="acme-used"), "failed", "test")

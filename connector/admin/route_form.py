@@ -126,6 +126,10 @@ class RouteForm(forms.ModelForm):  # type: ignore[type-arg]
             name = setting_name(field, system.name)
             if field.is_required and name in self.fields and not cleaned.get(name):
                 self.add_error(name, "This field is required.")
+        wanted = merged_settings(system.route_fields, cleaned, {}, system.name)
+        for key, text in conditions.route_problems(system, cleaned.get("events") or [], wanted):
+            names = {field.name: setting_name(field, system.name) for field in system.route_fields}
+            self.add_error("events" if key == "events" else names.get(key), text)
 
     def where(self) -> dict[str, Any]:
         """The conditions as in the configuration file, those that restrict nothing included."""

@@ -57,14 +57,19 @@ def _route(section: Section, scope: Scope) -> WantedRoute:
     section.expect(KEYS)
     section.require("name", "from", "to", "events")
     source, sink = scope.system_of(section, "from"), _sink(section, scope)
+    events = _events(section, source)
+    wanted = fields.read(section.section("settings"), sink.route_fields, stored={}, parent=section) if sink else {}
+    if sink and events:
+        for key, problem in conditions.route_problems(sink, events, wanted):
+            (section if key == "events" else section.section("settings") or section).wrong(key, problem)
     return WantedRoute(
         name=section.text("name"),
         source=section.text("from"),
         sink=section.text("to"),
         target=_channel(section, sink) if sink else "",
-        events=_events(section, source),
+        events=events,
         conditions=_conditions(section),
-        settings=fields.read(section.section("settings"), sink.route_fields, stored={}, parent=section) if sink else {},
+        settings=wanted,
         thread_updates=section.flag("thread_updates"),
         mention=section.text("mention", limit=100),
         digest_after=section.integer("digest_after", DIGEST_AFTER),

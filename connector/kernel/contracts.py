@@ -608,6 +608,10 @@ class Sink(System):
     #: The events it can be told; None = all.
     takes: ClassVar[frozenset[str] | None] = None
 
+    def route_problems(self, events: frozenset[str], settings: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+        """What is wrong with a route's settings, by setting, for those of `takes` that the route asks for."""
+        return ()
+
     def target_of(self, event: FinancialEvent) -> str:
         """Where the event goes when the route does not say. Events of one target are told in their order."""
         return f"{event.record}:{event.record_id}"

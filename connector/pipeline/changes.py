@@ -8,7 +8,9 @@ from connector.kernel.contracts import Change
 from connector.kernel.events import FinancialEvent, Line, Ref, Settled
 
 #: Differences in these are no news: when and how it was learnt, and where it can be seen.
-_SILENT = frozenset({"operation", "occurred_at", "link", "unusual", "is_internal", "accounts", "linked_id", "part"})
+_SILENT = frozenset(
+    {"operation", "occurred_at", "link", "unusual", "is_internal", "accounts", "linked_id", "part", "profile"}
+)
 _PLAIN = (
     ("number", "number"),
     ("amount", "amount"),
@@ -24,6 +26,12 @@ def is_visible(before: FinancialEvent, after: FinancialEvent) -> bool:
     """Whether a reader of both messages would see a difference."""
     names = [field.name for field in dataclasses.fields(FinancialEvent) if field.name not in _SILENT]
     return any(getattr(before, name) != getattr(after, name) for name in names)
+
+
+def is_any(before: FinancialEvent, after: FinancialEvent) -> bool:
+    """Whether anything but how it was learnt is different: what a system that keeps the record wants to know."""
+    old, new = (dataclasses.replace(event, operation="", occurred_at=None) for event in (before, after))
+    return old != new
 
 
 def between(before: FinancialEvent, after: FinancialEvent) -> tuple[Change, ...]:

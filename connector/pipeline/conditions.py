@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from connector.kernel.contracts import Sink
 from connector.kernel.events import OPERATIONS, RECORDS, FinancialEvent, Ref
 
 AMOUNTS = ("min_amount", "max_amount", "above_amount")
@@ -85,6 +86,17 @@ def matches_pattern(patterns: Iterable[str], event_type: str) -> bool:
     record, _, operation = event_type.partition(".")
     wanted = {"*", event_type, f"{record}.*", f"*.{operation}", "*.*"}
     return any(pattern in wanted for pattern in patterns)
+
+
+def route_problems(sink: Sink, patterns: Sequence[str], settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What of a route its destination cannot do: by "events" or the setting's name."""
+    if sink.takes is None:
+        return []
+    wanted = frozenset(each for each in sink.takes if matches_pattern(patterns, each))
+    if not wanted:
+        return [("events", f"{sink.label} takes {', '.join(sorted(sink.takes))}: none of these events is one of them")]
+    defaults = {field.name: field.default for field in sink.route_fields}
+    return list(sink.route_problems(wanted, {**defaults, **settings}))
 
 
 def decide(patterns: Iterable[str], conditions: Mapping[str, Any], event: FinancialEvent) -> list[Check]:

@@ -70,7 +70,8 @@ def decide_with_history(route: Route, event: InboxEvent, financial: FinancialEve
     if not decision.is_match or last is None or last.state_key == state_key(event):
         return decision
     content = Payload.read(last.event, PayloadKind.EVENT)
-    if content is None or changes.is_visible(from_json(FinancialEvent, content), financial):
+    differs = changes.is_visible if registry.sink(route.sink.system).has_targets else changes.is_any
+    if content is None or differs(from_json(FinancialEvent, content), financial):
         return decision
     same = conditions.Check("changes", "something that a reader sees", "nothing", is_satisfied=False)
     return dataclasses.replace(decision, checks=(*decision.checks, same))

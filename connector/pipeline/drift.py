@@ -28,9 +28,8 @@ def watch(connection_id: UUID, wanted: Iterable[Wanted], *, origin: str) -> None
         )
         for each in wanted
     ]
-    Watched.objects.bulk_create(
-        rows, update_conflicts=True, unique_fields=["id"], update_fields=["origin", "number", "version", "changed_at"]
-    )
+    # The version in which it was first written stays: a newer one, met later, is somebody else's.
+    Watched.objects.bulk_create(rows, ignore_conflicts=True)
 
 
 def notice(connection: Connection, events: Iterable[InboxEvent]) -> None:

@@ -83,7 +83,12 @@ def _remembered(connection: Connection, financial: FinancialEvent) -> FinancialE
         return financial
     known = from_json(FinancialEvent, state.event)
     return dataclasses.replace(
-        known, operation=financial.operation, status=financial.status, balance=None, occurred_at=financial.occurred_at
+        known,
+        operation=financial.operation,
+        status=financial.status,
+        balance=None,
+        occurred_at=financial.occurred_at,
+        facts=financial.facts or known.facts,
     )
 
 

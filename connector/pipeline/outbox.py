@@ -243,7 +243,7 @@ def delivered(claim: Claim, receipt: Receipt, outcome: Outcome, rendered: Render
     with transaction.atomic():
         rows = Delivery.objects.filter(message=claim.message).exclude(state=DeliveryState.DELIVERED)
         if not rows.update(state=DeliveryState.DELIVERED, lease_until=None, delivered_at=now, hold="", reason=""):
-            if Message.objects.filter(pk=claim.message.pk, ts=receipt.id).exists():
+            if Message.objects.filter(pk=claim.message.pk, **_place(claim, receipt)).exists():
                 return
             _note(
                 claim,
@@ -252,15 +252,20 @@ def delivered(claim: Claim, receipt: Receipt, outcome: Outcome, rendered: Render
                 ts=receipt.id,
             )
             return
-        _keep_content(
-            claim, rendered, ts=receipt.id, place=receipt.target, thread=thread, posted_at=now, doubt_at=None, looks=0
-        )
+        _keep_content(claim, rendered, **_place(claim, receipt), thread=thread, posted_at=now, doubt_at=None, looks=0)
         if receipt.is_repeated:
             _note(claim, Outcome("repeated", "found_twice"), "delivery.repeated", ts=receipt.id)
         _keep_in_step(claim, receipt)
         if claim.mailbox.parks:
             Mailbox.objects.filter(pk=claim.mailbox.pk).update(parks=0)
         _note(claim, outcome, "delivery.delivered", ts=receipt.id)
+
+
+def _place(claim: Claim, receipt: Receipt) -> dict[str, str]:
+    """Where the message stands. One record takes many: its ID tells none of them apart."""
+    if registry.sink(claim.mailbox.connection.system).has_targets:
+        return {"ts": receipt.id, "place": receipt.target}
+    return {"ts": "", "place": receipt.id}
 
 
 def _keep_in_step(claim: Claim, receipt: Receipt) -> None:

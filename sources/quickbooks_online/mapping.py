@@ -18,6 +18,7 @@ from connector.kernel.values import BadValue, amount, day, dig, flag, rows, text
 from sources.quickbooks_online.documents import NAME_ENTITIES, own_name
 from sources.quickbooks_online.entities import BY_RECORD
 from sources.quickbooks_online.lines import read_lines
+from sources.quickbooks_online.profiles import noted_account, profile_of
 from sources.quickbooks_online.scope import Scope, distinct
 from sources.quickbooks_online.webhook import vanished_id
 
@@ -219,6 +220,8 @@ def _party(scope: Scope, base: FinancialEvent) -> FinancialEvent:
         party=scope.named(base.record, base.record_id, own_name(document)),
         balance=scope.money(document, "Balance"),
         facts=tuple(facts),
+        profile=dataclasses.replace(profile_of(document), currency=scope.currency),
+        linked_id=noted_account(document) if base.record == "customer" else "",
     )
 
 

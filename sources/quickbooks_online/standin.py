@@ -7,6 +7,7 @@ the client.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
 import re
@@ -39,6 +40,17 @@ LIMITS = {"second": (10, 1.0), "minute": (500, 60.0), "batch": (40, 60.0)}
 _PATHS = {entity.lower(): entity for entity in ENTITIES}
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Write:
+    """One write of an API client: `operation` is create, update, delete or void, `body` what was sent."""
+
+    realm: str
+    entity: str
+    id: str
+    operation: str
+    body: Document
+
+
 class IntuitStandIn(AuthorizationServer):
     """Intuit for tests, the sandbox and the demo. Add a company, then `issue_tokens` or go through the consent page."""
 
@@ -69,6 +81,8 @@ class IntuitStandIn(AuthorizationServer):
         self._arrivals: defaultdict[tuple[str, str], deque[float]] = defaultdict(deque)
         self._answers: dict[tuple[str, str], tuple[tuple[str, str, bytes], Answer]] = {}
         self._senders: list[Sender] = []
+        #: Every write that an API client got through, in order; a repeated `requestid` writes once.
+        self.writes: list[Write] = []
 
     def stop(self) -> None:
         for sender in self._senders:
@@ -247,8 +261,15 @@ class IntuitStandIn(AuthorizationServer):
     def _write(self, company: Company, word: str, body: Any, call: Call) -> Document:
         operation = "void" if call.query.get("include") == "void" else call.query.get("operation", "")
         entity = _entity(word)
-        written = write(company, entity, body, operation)
+        written = self._written(company, entity, body, operation)
         return {"BatchItemResponse": []} if written is None else {entity: written}
+
+    def _written(self, company: Company, entity: str, body: Any, operation: str) -> Document | None:
+        written = write(company, entity, body, operation)
+        if written is not None:
+            done = operation or ("update" if "Id" in body else "create")
+            self.writes.append(Write(company.realm, entity, written["Id"], done, body))
+        return written
 
     def _batch(self, company: Company, body: Any) -> Document:
         items = body.get("BatchItemRequest") if isinstance(body, dict) else None
@@ -272,7 +293,7 @@ class IntuitStandIn(AuthorizationServer):
                 return self._query(company, str(item["Query"]))
             if len(names) != 1 or item.get("operation") not in ("create", "update", "delete"):
                 raise VendorError("500", f"Operation {item.get('operation')} is not supported.", "Operation")
-            written = write(company, names[0], item[names[0]], item["operation"])
+            written = self._written(company, names[0], item[names[0]], item["operation"])
         except VendorError as error:
             return {"Fault": error.fault()}
         return {names[0]: written}

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.kernel.contracts import Notice, Record
-from connector.kernel.events import Fact, FinancialEvent, Line, Money, Ref, Settled, from_json, to_json
+from connector.kernel.events import Fact, FinancialEvent, Line, Money, Profile, Ref, Settled, from_json, to_json
 from connector.kernel.values import BadValue
 from sources.quickbooks_online.lines import read_lines
 from sources.quickbooks_online.scope import Scope
@@ -324,6 +324,18 @@ EXPECTED: dict[str, FinancialEvent] = {
         facts=(Fact("Email", "Books@Intuit.com"), Fact("Phone", "(650) 555-7745"), COMPANY),
         link=f"{APP}vendordetail?nameId=30",
         occurred_at=AT,
+        profile=Profile(
+            name="Books by Bessie",
+            given_name="Bessie",
+            family_name="Williams",
+            email="Books@Intuit.com",
+            phone="(650) 555-7745",
+            street="15 Main St.",
+            city="Palo Alto",
+            region="CA",
+            postal_code="94303",
+            currency="USD",
+        ),
     ),
     "customer": FinancialEvent(
         record="customer",
@@ -334,6 +346,18 @@ EXPECTED: dict[str, FinancialEvent] = {
         facts=(Fact("Email", "Dukes_bball@intuit.com"), Fact("Phone", "(520) 420-5638"), COMPANY),
         link=f"{APP}customerdetail?nameId=5",
         occurred_at=AT,
+        profile=Profile(
+            name="Dukes Basketball Camp",
+            given_name="Peter",
+            family_name="Dukes",
+            email="Dukes_bball@intuit.com",
+            phone="(520) 420-5638",
+            street="25 Court St.",
+            city="Tucson",
+            region="AZ",
+            postal_code="85719",
+            currency="USD",
+        ),
     ),
     "customer_sub_job": FinancialEvent(
         record="customer",
@@ -344,6 +368,7 @@ EXPECTED: dict[str, FinancialEvent] = {
         facts=(Fact("Parent", "Dukes Basketball Camp"), COMPANY),
         link=f"{APP}customerdetail?nameId=62",
         occurred_at=AT,
+        profile=Profile(name="Court resurfacing", currency="USD"),
     ),
     "account": FinancialEvent(
         record="account",

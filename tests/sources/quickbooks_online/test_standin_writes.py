@@ -147,6 +147,9 @@ def test_requestid_gives_the_first_answer_again(client: Client, books: IntuitSta
     first, second = (client.post("journalentry?requestid=fake-request-1", JOURNAL) for _ in range(2))
     assert first.body == second.body
     assert len(books.companies[REALM].rows("JournalEntry")) == 1
+    (written,) = books.writes
+    assert (written.realm, written.entity, written.operation) == (REALM, "JournalEntry", "create")
+    assert (written.id, written.body["DocNumber"]) == (first.document["JournalEntry"]["Id"], "SF-00000123")
     other = {**JOURNAL, "DocNumber": "SF-2"}
     assert client.post("journalentry?requestid=fake-request-1", other).body == first.body
     assert books.violations == ["requestid fake-request-1 was used for different content"]
