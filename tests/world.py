@@ -6,8 +6,8 @@ import datetime as dt
 import json
 from typing import Any
 
+from connector.kernel.contracts import Feedback, Link, Name, Notice, Receipt, Record, Secrets, Watched
 from connector.kernel.contracts import Message as Rendered
-from connector.kernel.contracts import Name, Notice, Receipt, Record, Secrets
 from connector.models import (
     Connection,
     Cursor,
@@ -19,11 +19,25 @@ from connector.models import (
     NameOverride,
     Organization,
     RecordState,
+    Report,
     Route,
     Subscription,
     VendorCalls,
 )
-from connector.pipeline import clock, connections, credentials, directory, intake, mapping, outbox, parking, routing
+from connector.pipeline import (
+    clock,
+    connections,
+    credentials,
+    directory,
+    drift,
+    feedback,
+    intake,
+    links,
+    mapping,
+    outbox,
+    parking,
+    routing,
+)
 
 REALM = "9130350000000001"
 TEAM = "T00000001"
@@ -52,6 +66,7 @@ def build(books: dict[str, str] | None = None, slack: dict[str, str] | None = No
     for connection in (source, sink):
         connections.mend(connection, "Connected")
     _around(source)
+    _kept_in_step(organization, source)
     _routes(organization, source, sink)
     told, large, broken = (_bill(source, number) for number in ("1001", "1002", "1003"))
     _post(told)
@@ -74,6 +89,17 @@ def _around(source: Connection) -> None:
     month = clock.now().date().replace(day=1)
     VendorCalls.objects.create(connection=source, month=month, outcome="200", count=42)
     Subscription.objects.create(connection=source, event="bill.create", state_at=clock.now(), check_at=clock.now())
+
+
+def _kept_in_step(organization: Organization, source: Connection) -> None:
+    """A Salesforce org beside the books, with a linked customer, a posted entry and what is to be noted."""
+    crm = Connection.objects.create(
+        organization=organization, slug="acme-salesforce", system="salesforce", account="00D000000000001"
+    )
+    links.keep(source.pk, crm.pk, Link("customer", "58", "001A00000000001AAA", {"base": {"name": PARTY}}))
+    drift.watch(source.pk, [Watched("journal_entry", "145", "SF-00000107", 0)], origin="order 801A00000000001AAA")
+    feedback.store(crm, [Feedback("order", "801A00000000001AAA", "posted", "145", text=PARTY)])
+    Report.objects.create(connection=source, name="gl_postings", outcome="failed", reason="no answer")
 
 
 def _routes(organization: Organization, source: Connection, sink: Connection) -> None:

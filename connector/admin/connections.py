@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import Sum
+from django.db.models import Q, Sum
 from django.forms import CharField, ChoiceField, ModelForm
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
@@ -31,8 +31,12 @@ from connector.models import (
     Connection,
     Credential,
     Cursor,
+    Delivery,
+    DeliveryState,
     DirectoryName,
+    Hold,
     InboxEvent,
+    Link,
     NameOverride,
     Organization,
     Report,
@@ -41,7 +45,7 @@ from connector.models import (
     VendorCalls,
 )
 from connector.oauth_views import buttons, is_offered
-from connector.pipeline import clock, contacts, credentials, reports, schedules, subscriptions
+from connector.pipeline import clock, contacts, credentials, listening, reports, schedules, subscriptions
 
 #: What goes with a connection that is deleted, though nobody may delete it by itself.
 _CACHES = {
@@ -171,6 +175,12 @@ class ConnectionPage(Page):
             "contact": contacts.of(row) if self._is_called(row) else None,
             "has_file": row.system == connection_file.SYSTEM,
             "subscriptions": Subscription.objects.filter(connection=row),
+            "refused": Delivery.objects.filter(
+                event__connection=row, state=DeliveryState.PARKED, hold=Hold.REFUSED
+            ).select_related("event", "route")[:20],
+            "streams": listening.topics_of(row),
+            "is_silent": listening.is_silent(row),
+            "links": Link.objects.filter(Q(left=row) | Q(right=row)).count(),
             "reports": reports.reports_of(row.system),
             "report_rows": Report.objects.filter(connection=row),
             "schedules": Schedule.objects.filter(connection=row),

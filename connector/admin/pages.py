@@ -6,7 +6,7 @@ import importlib
 
 from django.contrib import admin
 
-PAGES = ("accounts", "audit", "connections", "deliveries", "inbox", "organizations", "routes", "schedules")
+PAGES = ("accounts", "audit", "connections", "deliveries", "inbox", "links", "organizations", "routes", "schedules")
 
 
 def load() -> None:

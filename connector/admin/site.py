@@ -13,7 +13,7 @@ from django.urls import URLPattern, URLResolver, path
 ORDER = (
     "Organization", "Connection", "Credential", "Route", "NameOverride", "DirectoryName",
     "InboxEvent", "RecordState", "Mailbox", "Delivery", "Message", "Attempt",
-    "AuditEntry", "Cursor", "VendorCalls",
+    "AuditEntry", "Schedule", "Report", "Link", "Feedback", "Watched", "Cursor", "VendorCalls",
 )  # fmt: skip
 
 
