@@ -51,7 +51,7 @@ bench: $(VENV)/.dev
 # Everything fails while it works: EVENTS, FAULTS, SEED, DATABASE (sqlite, postgres) and HOSTS (1, 2) choose how.
 gauntlet: $(VENV)/.dev
 	@$(PY) -m tests.gauntlet $(if $(EVENTS),--events $(EVENTS)) $(if $(FAULTS),--faults $(FAULTS)) \
-	$(if $(SEED),--seed $(SEED)) $(if $(DATABASE),--database $(DATABASE)) $(if $(HOSTS),--hosts $(HOSTS))
+	$(if $(SEED),--seed $(SEED)) $(if $(SYSTEMS),--systems $(SYSTEMS)) $(if $(DATABASE),--database $(DATABASE)) $(if $(HOSTS),--hosts $(HOSTS))
 
 check: $(VENV)/.dev
 	$(VENV)/bin/ruff check .

@@ -161,8 +161,7 @@ def test_an_expired_token_is_renewed_once_however_many_need_it(stack: Stack) -> 
     for thread in threads:
         thread.join()
     stack.wait_for_posts(4, AP)
-    renewals = stack.intuit.count("POST /oauth2/v1/tokens/bearer")
-    assert renewals == 1, stack.manage("audit", "search", "--json").stdout
+    assert stack.intuit.count("POST /oauth2/v1/tokens/bearer") == 1
     assert not stack.intuit.violations
 
 
@@ -210,7 +209,16 @@ def test_an_archived_channel_parks_alerts_and_is_replayed(stack: Stack) -> None:
     assert stack.answer("replay", "--channel", AP, "--status", "parked")["matched"] == 0
 
 
-def test_organizations_do_not_mix_though_they_share_a_company_and_a_channel(stack: Stack) -> None:
+@pytest.fixture
+def stack_of_its_own() -> Iterator[Stack]:
+    """For a test whose connections would stay in the way of the others."""
+    with contextlib.closing(Stack().start()) as stack:
+        stack.slack.add_channel(AP, "ap")
+        yield stack
+
+
+def test_organizations_do_not_mix_though_they_share_a_company_and_a_channel(stack_of_its_own: Stack) -> None:
+    stack = stack_of_its_own
     document = acme(stack, {"name": "Bills", "channel": AP, "events": ["bill.*"]})
     (organization,) = document["organizations"]
     twin = copy.deepcopy(organization)
@@ -225,8 +233,6 @@ def test_organizations_do_not_mix_though_they_share_a_company_and_a_channel(stac
     told = sorted(post.text.split(":")[1].split(",")[0].strip() for post in posts)
     assert told == ["Bessie"] * 3 + ["Books by Bessie"] * 3
     assert not stack.slack.violations
-    del twin["routes"], document["organizations"][0]["routes"]
-    stack.configure({"version": 1, "organizations": [{**twin, "routes": []}]})
 
 
 @contextlib.contextmanager

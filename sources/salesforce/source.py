@@ -41,7 +41,7 @@ class Salesforce(Streamer):
     app_settings = (
         AppSetting("api_version", default=client.API_VERSION),
         AppSetting("pubsub_endpoint", default="api.pubsub.salesforce.com:7443"),
-        AppSetting("pubsub_plaintext"),
+        AppSetting("pubsub_plaintext", default="false"),
     )
     credential_fields = (
         Field("client_id", "Consumer key", is_required=True, help="Of the External Client App in Setup."),

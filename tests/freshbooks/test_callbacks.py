@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.db import connections as databases
 from django.test import Client
 
 from connector import locks
@@ -60,6 +61,7 @@ def test_a_handshake_may_come_before_the_answer_of_its_registration(world: Fresh
         sent = world.books.build(callback, "callback.verify", callback.number, verifier=callback.verifier)  # type: ignore[attr-defined, arg-type]
         shaken.append(world.post(callback.uri, sent.body, sent.headers))  # type: ignore[attr-defined]
         world.confirm()
+        databases.close_all()  # a thread of the stand-in's own
 
     world.books._shake_hands = shake  # type: ignore[method-assign]
     subscriptions.tend(str(world.source.pk))

@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Any
-
 import pytest
 
 from connector.models import InboxEvent
 from sources.freshbooks.standin_webhooks import build
 from tests.freshbooks.test_messages import INVOICE
 from tests.freshbooks.world import ACCOUNT, FreshWorld
-
-FIXTURES = Path(__file__).parents[1] / "sources" / "freshbooks" / "fixtures"
-CASES = json.loads((FIXTURES / "webhook_cases.json").read_text())
-
-
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
-def test_the_vendors_cases_at_the_connections_own_address(world: FreshWorld, case: dict[str, Any]) -> None:
-    world.authorize(world.source, webhook_verifier=case["verifier_on_file"] or "another-fake-verifier")
-    status = world.post(f"{world.source_uri}", case["body"].encode(), case["headers"])
-    is_notice = case["expect_signature_valid"] is True
-    assert status == (401 if case["expect_signature_valid"] is False else 200)
-    stored = InboxEvent.objects.filter(record__in=("invoice", "payment"))
-    assert stored.count() == (1 if is_notice else 0)
 
 
 def test_what_is_not_signed_for_this_address_is_refused(world: FreshWorld) -> None:

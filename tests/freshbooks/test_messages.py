@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +11,6 @@ from connector.models import Connection, Cursor, InboxEvent, Payload, PayloadKin
 from connector.pipeline import polling
 from tests.freshbooks.world import ACCOUNT, CHANNEL, FreshWorld
 
-FIXTURES = Path(__file__).parents[1] / "sources" / "freshbooks" / "fixtures"
-GOLDEN = Path(__file__).parent / "golden"
 INVOICE = {
     "invoice_number": "SS007",
     "customerid": 217572,
@@ -212,56 +208,3 @@ def test_the_sweep_finds_what_no_notice_told_and_tells_it_once(world: FreshWorld
     world.work()
     assert world.texts[3:] == ["Bill B-1 deleted: IKEA, CA$15.00"]
     assert {row.state for row in InboxEvent.objects.all()} <= {"routed", "ignored"}
-
-
-# --- every record of the samples -------------------------------------------------------------------------------------
-
-SAMPLES = [
-    ("invoice_draft", "invoices", "invoice"),
-    ("invoice_partial", "invoices", "invoice"),
-    ("payment_check", "payments", "payment"),
-    ("bill_unpaid", "bills", "bill"),
-    ("expense_with_tax", "expenses", "expense"),
-]
-
-
-def sample(name: str) -> Any:
-    return json.loads((FIXTURES / f"{name}.json").read_text())["response"]["result"]
-
-
-@pytest.mark.parametrize(("name", "kind", "noun"), SAMPLES, ids=[name for name, _, _ in SAMPLES])
-def test_a_sample_record_becomes_its_message(
-    world: FreshWorld, name: str, kind: str, noun: str, request: pytest.FixtureRequest
-) -> None:
-    world.route()
-    world.subscribe()
-    document = sample(name)[noun]
-    world.books.load(ACCOUNT, kind, document)
-    world.books.load(ACCOUNT, "clients", sample("client")["client"])
-    category = {**sample("expense_category")["category"], "id": 654654, "categoryid": 654654}
-    world.books.load(ACCOUNT, "categories", category)
-    if noun == "payment":
-        world.books.load(ACCOUNT, "invoices", sample("invoice_partial")["invoice"])
-    world.books.announce(ACCOUNT, f"{noun}.create", document["id"])
-    _tell(world)
-    (post,) = world.slack.posts
-    shown = json.dumps({"text": post.text, "blocks": post.blocks}, indent=1, ensure_ascii=False) + "\n"
-    golden = GOLDEN / f"{name}.json"
-    if request.config.getoption("--rewrite-golden"):
-        golden.write_text(shown)
-    assert shown == golden.read_text()
-
-
-@pytest.mark.parametrize(("name", "kind", "record"), [
-    ("invoices_list", "invoices", "invoice"), ("payments_list", "payments", "payment"),
-])  # fmt: skip
-def test_a_sample_list_is_swept(world: FreshWorld, name: str, kind: str, record: str) -> None:
-    world.route()
-    rows = sample(name)[kind]
-    for row in rows:
-        world.books.load(ACCOUNT, kind, row)
-    day = dt.datetime.fromisoformat(rows[0]["updated"]).replace(tzinfo=dt.UTC)
-    polling.read(world.source, origin="backfill", since=day)
-    world.work()
-    assert world.outcomes() == [(f"{record}.created", "routed", "")] * len(rows)
-    assert len(world.texts) == len(rows)

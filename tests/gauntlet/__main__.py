@@ -1,4 +1,5 @@
-"""`python -m tests.gauntlet [--events N] [--faults N] [--seed N] [--database sqlite|postgres] [--hosts 1|2]`
+"""`python -m tests.gauntlet [--events N] [--faults N] [--seed N] [--database sqlite|postgres] [--hosts 1|2]
+[--systems quickbooks_online,quickbooks_desktop,freshbooks] [--kinds kill,flush,freeze,slack,postgres,SYSTEM]`
 
 Exit code 0 only when nothing was lost, doubled or out of order.
 """
@@ -10,15 +11,30 @@ import contextlib
 import os
 import signal
 import sys
+from collections.abc import Callable, Collection
 
 import tests.environment  # noqa: F401 - keys of its own, before anything reads the settings
+from tests.gauntlet.happenings import SYSTEMS
 from tests.gauntlet.report import Options, table
 from tests.gauntlet.run import run
+from tests.gauntlet.schedule import menu
 from tests.postgres import Impossible, running
 from tests.stack import ROOT
 
 NUMBERS = {"events": 2000, "faults": 200, "seed": 1, "channels": 6, "seconds": 0, "patience": 900}
 LOG = ROOT / "var" / "gauntlet.log"
+
+
+def _some_of(known: Collection[str]) -> Callable[[str], tuple[str, ...]]:
+    """Reads names with commas between."""
+
+    def read(text: str) -> tuple[str, ...]:
+        chosen = tuple(text.split(","))
+        if not set(chosen) <= set(known):
+            raise argparse.ArgumentTypeError(f"choose from {', '.join(known)}")
+        return chosen
+
+    return read
 
 
 def main() -> int:
@@ -27,6 +43,9 @@ def main() -> int:
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
     parser.add_argument("--hosts", type=int, choices=(1, 2), default=1)
+    parser.add_argument("--systems", type=_some_of(SYSTEMS), default=SYSTEMS, help="some, with commas between")
+    kinds = tuple(dict.fromkeys(kind for kind, _ in menu(postgres=True)))
+    parser.add_argument("--kinds", type=_some_of(kinds), default=(), help="of faults; all when left out")
     parser.add_argument("--quiet", action="store_true", help="the table alone")
     given = vars(parser.parse_args())
     database, is_quiet = given.pop("database"), given.pop("quiet")

@@ -1,19 +1,17 @@
-"""The fire: a schedule of faults made from a seed, and the one who carries it out."""
+"""Who carries the faults out, on processes, Redis, the database and Slack; each system's traffic sees to its own."""
 
 from __future__ import annotations
 
 import collections
 import contextlib
-import dataclasses
 import os
-import random
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psycopg
@@ -22,75 +20,20 @@ import redis
 from connector.embedded_redis import embedded_url
 from connector.kernel.standin import Answer
 from connector.orphans import started
-from sources.quickbooks_online.standin_faults import outage, system_fault, throttle, throttle_as_xml
+from tests.gauntlet.schedule import WORKERS, Fault
+from tests.gauntlet.traffic import Traffic
 from tests.postgres import Server
-from tests.stack import REALM, ROOT, Stack
+from tests.stack import ROOT, Stack
 
-POST, HISTORY, READ, TOKEN = "POST /api/chat.postMessage", "/api/conversations", "/v3/company/", "/tokens/bearer"
+POST, HISTORY = "POST /api/chat.postMessage", "/api/conversations"
 HTML = Answer(502, b"<html><head><title>502 Bad Gateway</title></head></html>", content_type="text/html")
 ERROR = Answer(500, b'{"ok":false,"error":"fatal_error"}')
 #: Slow answers are slower than HTTP_TIMEOUT_SECONDS of the gauntlet's stack, and known before the first look.
 SLOW = 4.0
 #: After Redis has come back, pace and allowances count as wiped for so long (seconds).
 WIPED = 4.0
-
-#: What targets that are workers begin with: they freeze for longer than a lease, others only for a moment.
-WORKERS = ("slack", "work")
-#: Kind of fault -> target -> its weight in the schedule.
-MENU = {
-    "kill": {"web": 6, "web child": 4, "slack": 12, "work": 12, "beat": 4, "redis": 10, "tree": 5},
-    "flush": {"redis": 10},
-    "freeze": {"slack": 8, "work": 6, "web": 3, "beat": 2, "redis": 4},
-    "slack": {
-        "429": 8, "500": 6, "502 page": 6, "truncated": 6, "slow before": 3, "slow after": 4, "cut before": 4,
-        "internal_error": 3, "history 500": 4, "history 429": 4,
-    },
-    "intuit": {
-        "503": 6, "429": 6, "429 in XML": 3, "truncated": 4, "slow": 3, "10000": 3, "token expired": 6,
-        "token expired, refresh 503": 4, "token expired, refresh cut": 4,
-    },
-}  # fmt: skip
-SECOND_HOST = {"kill": {"slack 2": 8, "work 2": 6}, "freeze": {"slack 2": 8, "work 2": 4}}
-POSTGRES = {"postgres": {"restart": 8, "disconnect": 8}}
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Fault:
-    """What happens so many seconds after the start. `seconds` is how long a freeze lasts."""
-
-    at: float
-    kind: str
-    target: str
-    seconds: float = 0.0
-
-    @property
-    def name(self) -> str:
-        return f"{self.kind} {self.target}"
-
-
-def schedule(
-    seed: int, count: int, seconds: float, *, lease: float, hosts: int = 1, postgres: bool = False
-) -> list[Fault]:
-    """So many faults, evenly over the time. Each kind comes once before any comes by its weight."""
-    chance = random.Random(f"faults {seed}")
-    weights = {
-        (kind, target): weight
-        for menu in (MENU, SECOND_HOST if hosts > 1 else {}, POSTGRES if postgres else {})
-        for kind, targets in menu.items()
-        for target, weight in targets.items()
-    }
-    kinds = list(weights)
-    chance.shuffle(kinds)
-    kinds += chance.choices(list(weights), list(weights.values()), k=max(0, count - len(kinds)))
-    kinds = kinds[:count]
-    chance.shuffle(kinds)
-    faults = []
-    for number, (kind, target) in enumerate(kinds):
-        at = seconds * (number + chance.random()) / count
-        is_worker = target.startswith(WORKERS)
-        frozen = lease + chance.uniform(1.0, 8.0) if is_worker else chance.uniform(2.0, 5.0)
-        faults.append(Fault(round(at, 2), kind, target, round(frozen, 2) if kind == "freeze" else 0.0))
-    return faults
+#: The count of a minute's calls is whole again after a minute.
+MINUTE = 64.0
 
 
 class SecondHost:
@@ -124,20 +67,28 @@ class SecondHost:
 class Saboteur:
     """Carries faults out on a running stack, and notes what each may explain."""
 
-    def __init__(self, stack: Stack, *, second: SecondHost | None = None, server: Server | None = None) -> None:
+    def __init__(
+        self,
+        stack: Stack,
+        books: Sequence[Traffic],
+        *,
+        second: SecondHost | None = None,
+        server: Server | None = None,
+    ) -> None:
         self.done: collections.Counter[str] = collections.Counter()
         self.missed: collections.Counter[str] = collections.Counter()
         #: From, to (epoch seconds): Redis did not know what had been, or a worker was frozen in whatever it did.
         self.wiped: list[tuple[float, float]] = []
         self.frozen: list[tuple[float, float]] = []
         self._stack, self._second, self._server = stack, second, server
+        self._books = {each.system: each for each in books}
         self._stopping = threading.Event()
         self._probe = threading.Thread(target=self._watch_redis, daemon=True)
         self._probe.start()
         self._thaws: list[threading.Timer] = []
         self._acts: dict[str, Callable[[Fault], bool]] = {
             "kill": self._kill, "flush": self._flush, "freeze": self._freeze,
-            "slack": self._slack, "intuit": self._intuit, "postgres": self._postgres,
+            "slack": self._slack, "postgres": self._postgres, **dict.fromkeys(self._books, self._of_system),
         }  # fmt: skip
 
     def act(self, fault: Fault) -> bool:
@@ -155,16 +106,18 @@ class Saboteur:
         """Nothing stays frozen, and nothing scripted waits any more."""
         for thaw in self._thaws:
             thaw.join()
-        for standin in (self._stack.slack, self._stack.intuit):
-            standin.faults.clear()
+        self._stack.slack.faults.clear()
+        for each in self._books.values():
+            each.make_peace()
 
     def stop(self) -> None:
         self._stopping.set()
         self._probe.join()
 
-    def explains(self, at: float) -> bool:
-        """Whether the pace may have been lost at that time."""
-        return any(begin <= at <= end + WIPED for begin, end in (*self.wiped, *self.frozen))
+    def explains(self, at: float, what: str) -> bool:
+        """Whether the pace, or an allowance of calls a minute, may have been lost at that time."""
+        lasts = MINUTE if "request limit" in what else WIPED
+        return any(begin <= at <= end + lasts for begin, end in (*self.wiped, *self.frozen))
 
     # --- processes ---------------------------------------------------------------------------------------------------
 
@@ -282,22 +235,6 @@ class Saboteur:
         slack.fail(pattern, kind, times=times, answer=answer, seconds=SLOW)
         return True
 
-    def _intuit(self, fault: Fault) -> bool:
-        intuit = self._stack.intuit
-        name, _, refresh = fault.target.partition(", ")
-        if name == "token expired":
-            if refresh:
-                kind = "cut_after" if refresh == "refresh cut" else "answer"
-                intuit.fail(TOKEN, kind, answer=outage())
-            intuit.expire_access_tokens(REALM)
-            return True
-        kind, times, answer = {
-            "503": ("answer", 3, outage()),
-            "429": ("answer", 3, throttle()),
-            "429 in XML": ("answer", 2, throttle_as_xml()),
-            "10000": ("answer", 2, system_fault()),
-            "truncated": ("truncate", 2, None),
-            "slow": ("slow", 2, None),
-        }[name]
-        intuit.fail(READ, kind, times=times, answer=answer, seconds=SLOW)
+    def _of_system(self, fault: Fault) -> bool:
+        self._books[fault.kind].suffer(fault, lambda target: self._signal(target, signal.SIGKILL))
         return True

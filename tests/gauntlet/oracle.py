@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import json
+import datetime as dt
 import re
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sinks.slack.standin import Post
-from tests.gauntlet.traffic import EVERYTHING, Happening
+from tests.gauntlet.happenings import Happening
 
-NUMBER = re.compile(r"G-\d{5}")
+NUMBER = re.compile(r"[GDF]-\d{5}")
 #: Why an event may end without a message of its own.
 TOLD_BEFORE = ("duplicate: this state", "a newer state of the record", "nothing that a reader sees")
+WITH_WEBHOOKS = ("quickbooks_online", "freshbooks")
+#: What begins and what ends a time in which a connection waits for a person.
+BLOCKS = ("connection.needs_reauthorization", "connection.misconfigured")
+FREES = ("connection.ok", "credential.stored")
 
 #: What a process had begun before it froze is over so many seconds after it has thawed.
 THAWED = 10.0
@@ -23,22 +26,33 @@ THAWED = 10.0
 Row = Mapping[str, Any]
 
 
+class Case(NamedTuple):
+    """Something that must not be; `system` is whose."""
+
+    system: str
+    text: str
+
+
 @dataclasses.dataclass(slots=True)
 class Findings:
     """What the oracle found; each list names the cases."""
 
-    lost: list[str] = dataclasses.field(default_factory=list)
-    doubled: list[str] = dataclasses.field(default_factory=list)
+    lost: list[Case] = dataclasses.field(default_factory=list)
+    doubled: list[Case] = dataclasses.field(default_factory=list)
     #: Doubled by a process that was frozen past its lease, and told as such in the audit trail.
-    doubled_frozen: list[str] = dataclasses.field(default_factory=list)
-    disordered: list[str] = dataclasses.field(default_factory=list)
+    doubled_frozen: list[Case] = dataclasses.field(default_factory=list)
+    disordered: list[Case] = dataclasses.field(default_factory=list)
     #: The database and Slack disagree.
-    untrue: list[str] = dataclasses.field(default_factory=list)
+    untrue: list[Case] = dataclasses.field(default_factory=list)
     late: int = 0
     repeated: int = 0
     found: int = 0
     absent: int = 0
     digests: int = 0
+    #: Events of systems with webhooks that none told of, found by reading and told.
+    swept: int = 0
+    #: System -> messages with something of it.
+    messages: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
 
 
 def key_of(post: Post) -> str:
@@ -77,10 +91,16 @@ def judge(
     findings.repeated = len(repeated)
     findings.absent = len({(row["delivery"], row["at"]) for row in audit if row["action"] == "delivery.absent"})
     findings.found = stored["attempts"].get("found", 0)
+    findings.swept = sum(
+        row["origin"] == "poll" and row["state"] == "routed" and row["system"] in WITH_WEBHOOKS
+        for row in stored["events"]
+    )
+    told = {(row["system"], row["message"]) for row in stored["deliveries"] if row["state"] == "delivered"}
+    findings.messages = collections.Counter(system for system, _ in told)
     _by_key(ordered, stored["deliveries"], repeated, frozen, findings)
     _by_text(sent, ordered, findings)
     _by_state(stored, findings)
-    _by_order(ordered, stored, findings)
+    _by_order(ordered, stored, blocked_times(audit), findings)
     return findings
 
 
@@ -100,53 +120,82 @@ def _by_key(
         known[row["channel"], row["message"]].append(row)
     for (channel, key), each in copies.items():
         rows = known.get((channel, key), [])
+        system = rows[0]["system"] if rows else ""
         if not rows:
-            findings.untrue.append(f"{channel} holds a message that no delivery knows: {key}")
+            findings.untrue.append(Case(system, f"{channel} holds a message that no delivery knows: {key}"))
         if len(each) > 1:
             is_told = any(row["id"] in repeated for row in rows)
             is_frozen = any(begin <= post.at <= end + THAWED for post in each for begin, end in frozen)
             kind = findings.doubled_frozen if is_told and is_frozen else findings.doubled
-            kind.append(f"{channel} {len(each)} times {key}")
+            kind.append(Case(system, f"{channel} {len(each)} times {key}"))
     stamps = {(post.channel, post.ts) for post in posts}
     for row in deliveries:
         if row["state"] == "delivered" and (row["channel"], row["ts"]) not in stamps:
-            findings.untrue.append(f"{row['channel']} lacks a delivered message: {row['id']}")
+            findings.untrue.append(Case(row["system"], f"{row['channel']} lacks a delivered message: {row['id']}"))
 
 
 def _by_text(sent: Sequence[Happening], posts: Sequence[Post], findings: Findings) -> None:
-    """Seen from outside: each record is told in its channels, at last with its last amount, and no line twice."""
+    """Seen from outside: each record is told in its channels, at last as it is at last, and no line twice."""
     told: dict[tuple[str, str], list[str]] = collections.defaultdict(list)
     for post in first_copies(posts):
         for line in lines_of(post):
             told[post.channel, NUMBER.findall(line)[0]].append(line)
-    amounts: dict[str, list[int]] = collections.defaultdict(list)
-    channels = {}
-    for happening in sorted(sent, key=lambda one: one.operation):
-        amounts[happening.number].append(happening.amount)
-        channels[happening.number] = happening.channel
-    for number, states in amounts.items():
-        for channel in (channels[number], EVERYTHING):
+    records: dict[str, list[Happening]] = collections.defaultdict(list)
+    for happening in sorted(sent, key=lambda one: one.operation != "created"):
+        records[happening.number].append(happening)
+    for number, each in records.items():
+        last = each[-1]
+        states = [f"{one.operation} {one.amount}" for one in each]
+        for channel in last.channels:
             lines = told[channel, number]
-            if not lines or f"${states[-1]:,}.00" not in lines[-1]:
-                findings.lost.append(f"{channel} {number} {states} {lines}")
-            if len(lines) > len(states):
-                findings.doubled.append(f"{channel} {number} {states} {lines}")
+            if not lines or any(word not in lines[-1] for word in last.words):
+                findings.lost.append(Case(last.system, f"{channel} {number} {states} {lines}"))
+            if len(lines) > sum(one.most_lines for one in each):
+                findings.doubled.append(Case(last.system, f"{channel} {number} {states} {lines}"))
 
 
 def _by_state(stored: Mapping[str, Any], findings: Findings) -> None:
     """Nothing is left behind: each event was routed or had nothing new to tell, each delivery was delivered."""
     for row in stored["events"]:
+        if row["origin"] not in ("webhook", "poll"):
+            continue
         is_settled = row["state"] == "routed" or (row["state"] == "ignored" and row["reason"].startswith(TOLD_BEFORE))
         if not is_settled:
-            findings.lost.append(f"event {row['id']} is {row['state']}: {row['reason']}")
+            findings.lost.append(Case(row["system"], f"event {row['id']} is {row['state']}: {row['reason']}"))
     for row in stored["deliveries"]:
         if row["state"] != "delivered":
-            findings.lost.append(f"delivery {row['id']} is {row['state']}: {row['reason']}")
+            findings.lost.append(Case(row["system"], f"delivery {row['id']} is {row['state']}: {row['reason']}"))
 
 
-def _by_order(posts: Sequence[Post], stored: Mapping[str, Any], findings: Findings) -> None:
+def blocked_times(audit: Sequence[Row]) -> dict[str, list[tuple[dt.datetime, dt.datetime]]]:
+    """Connection -> when it waited for a person, and so held nobody else back."""
+    begun: dict[str, dt.datetime] = {}
+    found: dict[str, list[tuple[dt.datetime, dt.datetime]]] = collections.defaultdict(list)
+    for row in audit:
+        slug = row.get("connection", "")
+        if row["action"] in BLOCKS:
+            begun.setdefault(slug, dt.datetime.fromisoformat(row["at"]))
+        elif row["action"] in FREES and slug in begun:
+            found[slug].append((begun.pop(slug), dt.datetime.fromisoformat(row["at"])))
+    return found
+
+
+def _has_waited(event: Row, blocked: Mapping[str, Sequence[tuple[dt.datetime, dt.datetime]]]) -> bool:
+    """Whether the event waited for its vendor, or for a person to mend its connection."""
+    came, settled = (dt.datetime.fromisoformat(event[name]) for name in ("received_at", "state_at"))
+    times = blocked.get(event["connection"], ())
+    return bool(event["attempts"]) or any(came <= end and settled >= begin for begin, end in times)
+
+
+def _by_order(
+    posts: Sequence[Post],
+    stored: Mapping[str, Any],
+    blocked: Mapping[str, Sequence[tuple[dt.datetime, dt.datetime]]],
+    findings: Findings,
+) -> None:
     """In each channel events stand in the order of storing; those that waited for their vendor are left out."""
-    waited = {row["id"] for row in stored["events"] if row["attempts"]}
+    waited = {row["id"] for row in stored["events"] if _has_waited(row, blocked)}
+    systems = {row["event"]: row["system"] for row in stored["deliveries"]}
     events: dict[str, list[str]] = collections.defaultdict(list)
     for row in stored["deliveries"]:
         events[row["message"]].append(row["event"])
@@ -158,41 +207,6 @@ def _by_order(posts: Sequence[Post], stored: Mapping[str, Any], findings: Findin
             if event < before and event in waited:
                 findings.late += 1
             elif event < before:
-                findings.disordered.append(f"{post.channel} {post.ts}: event {event} after {before}")
+                text = f"{post.channel} {post.ts}: event {event} after {before}"
+                findings.disordered.append(Case(systems[event], text))
         newest[post.channel] = max([before, *(event for event in here if event not in waited)])
-
-
-def dump() -> None:
-    """Writes what the database holds to standard output; reads only. Runs in a process of its own."""
-    import django
-
-    django.setup()
-    from django.db.models import Count
-
-    from connector.models import Attempt, Delivery, InboxEvent
-
-    deliveries = Delivery.objects.select_related("mailbox", "message").order_by("event_id")
-    json.dump(
-        {
-            "events": [
-                {name: str(value) if name == "id" else value for name, value in row.items()}
-                for row in InboxEvent.objects.filter(origin__in=("webhook", "poll"))
-                .order_by("pk")
-                .values("id", "state", "reason", "attempts", "origin")
-            ],
-            "deliveries": [
-                {
-                    "id": str(row.pk), "event": str(row.event_id), "state": row.state, "reason": row.reason,
-                    "channel": row.mailbox.target, "message": str(row.message_id),
-                    "ts": row.message.ts if row.message else "", "attempts": row.attempts,
-                }
-                for row in deliveries
-            ],
-            "attempts": dict(Attempt.objects.order_by().values_list("outcome").annotate(Count("pk"))),
-        },
-        sys.stdout,
-    )  # fmt: skip
-
-
-if __name__ == "__main__":
-    dump()
