@@ -39,7 +39,7 @@ def ping(connection: Connection, *, actor: str) -> tuple[bool, str]:
 
 def read(connection: Connection, names: Sequence[str], *, actor: str) -> None:
     """Has the reports read soon, whatever their schedules say."""
-    reports.ask(connection, names)
+    reports.ask(connection, names, is_person=True)
     entry = audit.Entry("report.asked", actor=actor, connection=connection.slug, reason=", ".join(names))
     audit.append(connection.organization, entry)
 

@@ -45,7 +45,7 @@ from connector.models import (
     VendorCalls,
 )
 from connector.oauth_views import buttons, is_offered
-from connector.pipeline import clock, contacts, credentials, listening, reports, schedules, subscriptions
+from connector.pipeline import allowance, clock, contacts, credentials, listening, reports, schedules, subscriptions
 
 #: What goes with a connection that is deleted, though nobody may delete it by itself.
 _CACHES = {
@@ -169,6 +169,7 @@ class ConnectionPage(Page):
             "renew": renew_url(row),
             "has_credential": bool(credentials.opened(row.credential).values),
             "calls": calls.aggregate(total=Sum("count"))["total"] or 0,
+            "usage": allowance.usage(row),
             "outcomes": list(calls.order_by("outcome").values_list("outcome", "count")),
             "last_contact": self.last_contact(row),
             "events": InboxEvent.objects.filter(connection=row).order_by("-pk")[:8],

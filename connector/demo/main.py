@@ -20,6 +20,7 @@ from connector.demo.freshbooks import FreshBooksScene
 from connector.demo.quickbooks_desktop import DesktopScene
 from connector.demo.quickbooks_online import QuickBooksScene
 from connector.demo.sage_intacct import IntacctScene
+from connector.demo.salesforce import SalesforceScene
 from connector.demo.screen import Screen
 from connector.demo.slack import SlackScene
 from connector.demo.stack import HOST, ROOT, CannotStart, Connector, fresh_folder
@@ -72,6 +73,7 @@ def _scenes(stage: Stage) -> list[Scene]:
         DesktopScene(stage),
         FreshBooksScene(stage),
         IntacctScene(stage),
+        SalesforceScene(stage),
     ]
 
 

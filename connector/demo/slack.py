@@ -17,7 +17,9 @@ CHANNELS = {
     "exec-alerts": "C0EXEC001",
     "expenses": "C0EXP0001",
     "finance": "C0FIN0001",
+    "ledger": "C0LEDGER1",
     "ops": "C0OPS0001",
+    "orders": "C0ORDERS1",
     "projects": "C0PROJ001",
     "purchasing": "C0PURCH01",
 }

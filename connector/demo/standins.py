@@ -16,11 +16,14 @@ PORT_BASE = 8100
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Row:
-    """One vendor. `opens` fills its stand-in and gives variables for a configuration file; {0} is the stand-in."""
+    """One vendor. Each of `opens` fills its stand-in and gives variables for a configuration file.
+
+    In the values of `environment` {0} is the stand-in.
+    """
 
     system: str
     path: str
-    opens: str
+    opens: tuple[str, ...]
     environment: Mapping[str, str]
     arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -30,7 +33,7 @@ ROWS = (
     Row(
         "quickbooks_online",
         "sources.quickbooks_online.standin.IntuitStandIn",
-        "connector.demo.quickbooks_books.open_company",
+        ("connector.demo.quickbooks_books.open_company", "connector.demo.salesforce_books.open_ledger"),
         {
             "QUICKBOOKS_ONLINE_CLIENT_ID": "fake-client-id",
             "QUICKBOOKS_ONLINE_CLIENT_SECRET": "fake-client-secret",
@@ -43,7 +46,7 @@ ROWS = (
     Row(
         "slack",
         "sinks.slack.standin.SlackStandIn",
-        "connector.demo.slack.open_workspace",
+        ("connector.demo.slack.open_workspace",),
         {
             "SLACK_CLIENT_ID": "fake-client-id",
             "SLACK_CLIENT_SECRET": "fake-client-secret",
@@ -57,7 +60,7 @@ ROWS = (
     Row(
         "freshbooks",
         "sources.freshbooks.standin.FreshBooksStandIn",
-        "connector.demo.freshbooks.open_books",
+        ("connector.demo.freshbooks.open_books",),
         {
             "FRESHBOOKS_CLIENT_ID": "fake-client-id",
             "FRESHBOOKS_CLIENT_SECRET": "fake-client-secret",
@@ -68,12 +71,18 @@ ROWS = (
     Row(
         "sage_intacct",
         "sources.sage_intacct.standin.IntacctStandIn",
-        "connector.demo.sage_intacct.open_company",
+        ("connector.demo.sage_intacct.open_company",),
         {
             "INTACCT_SENDER_ID": "fake-sender",
             "INTACCT_SENDER_PASSWORD": "fake-sender-password",
             "INTACCT_GATEWAY_URL": "{0.gateway_url}",
         },
+    ),
+    Row(
+        "salesforce",
+        "sources.salesforce.standin.SalesforceStandIn",
+        ("connector.demo.salesforce_books.open_org",),
+        {"SALESFORCE_PUBSUB_ENDPOINT": "{0.pubsub_endpoint}", "SALESFORCE_PUBSUB_PLAINTEXT": "true"},
     ),
 )
 
@@ -123,5 +132,5 @@ def environment(standins: StandIns) -> dict[str, str]:
 
 def furnish(standins: StandIns) -> dict[str, str]:
     """Opens a company or workspace in each; the variables with their tokens, for `env:` in a configuration file."""
-    opened = (_load(row.opens)(standins[row.system]) for row in ROWS)
+    opened = (_load(path)(standins[row.system]) for row in ROWS for path in row.opens)
     return {name: value for variables in opened for name, value in variables.items()}

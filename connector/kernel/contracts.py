@@ -75,6 +75,8 @@ class Context:
     redirect_uri: str = ""
     #: Takes one call out of the vendor's allowance; raises `Retry` when it is used up for longer than a moment.
     spend: Callable[[str], None] = lambda kind: None
+    #: Notes units that the vendor bills apart from calls: the unit, and how many.
+    meter: Callable[[str, int], None] = lambda unit, count: None
     #: Held around a call to a vendor that takes one at a time for an account: nobody else calls meanwhile, in any
     #: worker. Raises `Retry` when the turn does not come.
     turn: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
@@ -283,6 +285,8 @@ class System:
     refresh_every: ClassVar[int] = 0
     #: The customer's program that calls us, where we cannot call: its last contact is what a ping tells.
     caller: ClassVar[str] = ""
+    #: What the vendor meters by the month ("" = calls). The setting `monthly_allowance` says how much it includes.
+    metered: ClassVar[str] = ""
     #: How many times `HTTP_TIMEOUT_SECONDS` one call may take.
     patience: ClassVar[int] = 1
 

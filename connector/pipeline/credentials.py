@@ -21,12 +21,14 @@ from connector.kernel.contracts import Context, Secrets, System
 from connector.kernel.errors import Reauthorize, Refresh, Retry, Unknown, VendorError
 from connector.kernel.http import Http
 from connector.models import Connection, Credential, VendorCalls
-from connector.pipeline import audit, clock, pacing, retry, turns
+from connector.pipeline import audit, clock, keeping, pacing, retry, turns
 from connector.pipeline.hashing import keyed_hash
 
 T = TypeVar("T")
 #: So often one call has its token renewed: another worker's fresh one may have run out while we waited for it.
 RENEWALS = 2
+#: Seconds for which a refused renewal is repeated by nobody. Who comes later finds it in the connection's state.
+REFUSAL_PAUSE = 2.0
 _stop = threading.Event()
 
 
@@ -86,12 +88,16 @@ class Use:
             timezone=connection.organization.timezone,
             redirect_uri=f"{settings.PUBLIC_URL}/oauth/{connection.system.replace('_', '-')}/callback/",
             spend=self._spend,
+            meter=self._meter,
             turn=self._turn,
         )
 
     def _turn(self) -> AbstractContextManager[None]:
         connection = self._connection
         return turns.turn(f"{connection.system}:{connection.account}", patience=self._seconds)
+
+    def _meter(self, unit: str, count: int) -> None:
+        self._calls[unit] = self._calls.get(unit, 0) + count
 
     def _spend(self, kind: str) -> None:
         """Takes a call from the allowance, waiting a moment for it at most. Without Redis the vendor's 429 decides."""
@@ -174,8 +180,14 @@ def renew(connection: Connection, credential: Credential, *, because: VendorErro
     if not _claim(credential):
         return _await_other(credential)
     stretch = Use(connection)
+    row = Credential.objects.filter(pk=credential.pk, generation=credential.generation)
+
+    def keep() -> None:
+        row.update(lease_until=clock.after(_lease()))
+
     try:
-        fresh = system.refresh(stretch.context(opened(credential)))
+        with keeping.kept_row(keep, every=_lease() / 3):
+            fresh = system.refresh(stretch.context(opened(credential)))
     except VendorError as error:
         _note_failure(credential, error)
         raise
@@ -184,17 +196,21 @@ def renew(connection: Connection, credential: Credential, *, because: VendorErro
     return _store_renewed(connection, credential, fresh)
 
 
+def _lease() -> float:
+    """Seconds for which a renewal is ours; a system that takes longer has it kept."""
+    return 2 * float(settings.HTTP_TIMEOUT_SECONDS)
+
+
 def _claim(credential: Credential) -> bool:
     """Takes the refresh for us, unless another has it, has done it, or it failed a moment ago."""
     now = clock.now()
     free = Q(lease_until__isnull=True) | Q(lease_until__lt=now)
-    lease = clock.after(2 * float(settings.HTTP_TIMEOUT_SECONDS))
     row = Credential.objects.filter(pk=credential.pk, generation=credential.generation)
     waiting = row.filter(retry_at__gt=now).first()
     if waiting is not None and waiting.retry_at is not None:
         after = (waiting.retry_at - now).total_seconds()
         raise Retry("the last renewal of the token failed a moment ago", code="refresh_waits", after=after)
-    return row.filter(free).update(lease_until=lease) == 1
+    return row.filter(free).update(lease_until=clock.after(_lease())) == 1
 
 
 def _await_other(credential: Credential) -> Credential:
@@ -212,13 +228,10 @@ def _await_other(credential: Credential) -> Credential:
 def _note_failure(credential: Credential, error: VendorError) -> None:
     """Frees the claim. Transient failures wait longer each time, whoever asks."""
     row = Credential.objects.filter(pk=credential.pk, generation=credential.generation)
-    is_transient = isinstance(error, Retry | Unknown)
-    wait = retry.wait_seconds(credential.failures + 1, after=getattr(error, "after", None), is_throttle=True)
-    row.update(
-        lease_until=None,
-        failures=F("failures") + 1,
-        retry_at=clock.after(min(wait, retry.THROTTLE_CAP)) if is_transient else None,
-    )
+    wait = REFUSAL_PAUSE
+    if isinstance(error, Retry | Unknown):
+        wait = retry.wait_seconds(credential.failures + 1, after=getattr(error, "after", None), is_throttle=True)
+    row.update(lease_until=None, failures=F("failures") + 1, retry_at=clock.after(min(wait, retry.THROTTLE_CAP)))
 
 
 def _store_renewed(connection: Connection, credential: Credential, fresh: Secrets) -> Credential:

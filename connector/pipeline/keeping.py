@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from collections.abc import Callable, Iterator
+
+from django.db import DatabaseError
+from django.db import connection as database
+
+log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
@@ -23,3 +29,19 @@ def kept(renew: Callable[[], None], *, every: float) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
+
+
+@contextlib.contextmanager
+def kept_row(renew: Callable[[], object], *, every: float) -> Iterator[None]:
+    """The same for a claim that stands in the database; a renewal that fails is left to the next one."""
+
+    def update() -> None:
+        try:
+            renew()
+        except DatabaseError as error:
+            log.warning("a claim could not be renewed (%s)", type(error).__name__)
+        finally:
+            database.close()  # the thread's own
+
+    with kept(update, every=every):
+        yield

@@ -8,6 +8,7 @@ and two readings at once tell nothing twice.
 from __future__ import annotations
 
 import contextlib
+import copy
 import datetime as dt
 import json
 import logging
@@ -15,16 +16,28 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError, transaction
 from django.db import connection as database
+from django.db import transaction
 from django.db.models import F, Q
 
 from connector import registry
 from connector.kernel.contracts import Batch, Context, Notice, Record, Reported, Reporter
 from connector.kernel.errors import Misconfigured, Reauthorize, Retry, Unknown, VendorError
-from connector.models import BLOCKED, Connection, Cursor, Report
+from connector.models import Connection, ConnectionState, Cursor, Report
 from connector.models.base import keyed_uuid
-from connector.pipeline import alerts, audit, clock, connections, directory, keeping, polling, retry
+from connector.pipeline import (
+    alerts,
+    audit,
+    clock,
+    connections,
+    credentials,
+    directory,
+    keeping,
+    polling,
+    reports,
+    retry,
+    turns,
+)
 from connector.pipeline.polling import Reading
 
 log = logging.getLogger(__name__)
@@ -33,6 +46,10 @@ log = logging.getLogger(__name__)
 LEASE = 30.0
 #: A report that has been failing for so long is told of.
 TELL_AFTER = dt.timedelta(minutes=30)
+#: The longest pause that a vendor is granted (seconds).
+LONGEST_WAIT = 86400.0
+#: So often a reading begins anew when another one was quicker.
+TRIES = 3
 
 
 class Overtaken(Exception):
@@ -42,7 +59,7 @@ class Overtaken(Exception):
 def run(connection_id: str | UUID) -> None:
     """Reads what is due for the connection, all of it together; what came of it is written down."""
     connection = Connection.objects.select_related("organization", "credential").get(pk=connection_id)
-    if connection.state in BLOCKED or not connection.is_active:
+    if not reports.is_readable(connection):
         return
     claimed = _claim(connection)
     if not claimed:
@@ -79,33 +96,69 @@ def read(
 ) -> Reading:
     """Reads the named reports and stores what they found.
 
-    What was read whole is stored even when another report failed; then its verdict is raised. Raises `Overtaken`.
+    What was read whole is stored even when another report failed; then its verdict is raised. Raises `Overtaken` when
+    other readings are quicker each time.
     """
+    _refuse_lockout(connection)
     work = _Work(connection, names, origin, since, is_dry=is_dry)
     rows = Report.objects.filter(connection=connection, name__in=list(claimed or ()))
 
     def renew() -> None:
-        try:
-            rows.update(lease_until=clock.after(LEASE))
-        except DatabaseError:
-            log.warning("the claim on the reports of %s could not be renewed", connection.slug)
-        finally:
-            database.close()
+        rows.update(lease_until=clock.after(LEASE))
 
     try:
-        with keeping.kept(renew, every=LEASE / 3) if claimed else contextlib.nullcontext():
-            connections.call(connection, work.run)
+        with keeping.kept_row(renew, every=LEASE / 3) if claimed else contextlib.nullcontext():
+            _run(connection, work)
     except VendorError as error:
-        _settle(connection, dict.fromkeys(names, error), work.reading, claimed, is_whole=True)
+        if not is_dry:
+            outcomes = work.outcomes() if work.is_ended else dict.fromkeys(names, error)
+            _settle(connection, outcomes, work.reading, claimed, is_whole=not work.is_ended)
         raise
     except Overtaken:
         rows.update(lease_until=None)
         raise
     if not is_dry:
-        _settle(connection, {name: work.failures.get(name) for name in names}, work.reading, claimed)
+        _settle(connection, work.outcomes(), work.reading, claimed)
     if work.failures:
         raise next(iter(work.failures.values()))
     return work.reading
+
+
+def _refuse_lockout(connection: Connection) -> None:
+    """A sign-in that the vendor refuses is not repeated, whoever asks to read: the next one may lock the user out."""
+    connection.refresh_from_db(fields=["state", "detail_sealed"])
+    if connection.state == ConnectionState.NEEDS_REAUTHORIZATION:
+        refusal = (connection.detail or "the vendor refuses the sign-in").rstrip(".")
+        raise Reauthorize(
+            f"{refusal}; nothing is read, so that the user is not locked out. Store the right credentials, or ping "
+            f"{connection.slug} once the stored ones are good",
+            code="refused_before",
+        )
+
+
+def _run(connection: Connection, work: _Work) -> None:
+    for _ in range(TRIES):
+        work.begin()
+        try:
+            _call(connection, work)
+        except Overtaken:
+            log.info("the reports of %s were read by another worker meanwhile", connection.slug)
+        else:
+            return
+    raise Overtaken
+
+
+def _call(connection: Connection, work: _Work) -> None:
+    """Some of the reports prove nothing about the others: they do not mend a misconfigured connection."""
+    is_some = set(work.names) != set(reports.reports_of(connection.system))
+    if not (is_some and connection.state == ConnectionState.MISCONFIGURED):
+        connections.call(connection, work.run)
+        return
+    try:
+        credentials.call(connection, work.run)
+    except Reauthorize as error:
+        connections.set_state(connection, ConnectionState.NEEDS_REAUTHORIZATION, error)
+        raise
 
 
 class _Work:
@@ -120,22 +173,41 @@ class _Work:
         *,
         is_dry: bool,
     ) -> None:
+        self.names = tuple(names)
         self.reading = Reading()
         self.failures: dict[str, VendorError] = {}
+        #: Whether the vendor was read to the end, though perhaps not every part of it.
+        self.is_ended = False
+        self._told: set[str] = set()
         self._connection, self._origin, self._since, self._is_dry = connection, origin, since, is_dry
-        rows = Cursor.objects.filter(connection=connection, name__in=[_cursor_name(name) for name in names])
-        states = {row.name: row.state for row in rows}
         #: Where each report stands, as far as this reading knows.
-        self._before: dict[str, Mapping[str, Any]] = {name: states.get(_cursor_name(name), {}) for name in names}
+        self._before: dict[str, Mapping[str, Any]] = {}
+
+    def begin(self) -> None:
+        """Sets out from where the reports stand now."""
+        names = [_cursor_name(name) for name in self.names]
+        rows = Cursor.objects.filter(connection=self._connection, name__in=names)
+        states = {row.name: row.state for row in rows}
+        self._before = {name: states.get(_cursor_name(name), {}) for name in self.names}
+
+    def outcomes(self) -> dict[str, VendorError | None]:
+        return {name: self.failures.get(name) for name in self.names}
 
     def run(self, ctx: Context) -> None:
-        """Goes on from what was stored, should the token be renewed in between."""
+        """Goes on from what was stored, should the token be renewed in between.
+
+        A right that is missing for one report is the connection's trouble, and raised when all others are stored.
+        """
         source = registry.source(self._connection.system)
         assert isinstance(source, Reporter)
         self.failures.clear()
+        self._told.clear()
+        self.reading.seen, self.is_ended = 0, False
         for part in source.report(ctx, dict(self._before), since=self._since):
             if part.failure is not None:
-                self.failures[part.report] = part.failure
+                self.failures[part.report] = _said(part.failure, part.report, is_told=part.report in self._told)
+            if part.batch.cursor is not None:
+                self._told.add(part.report)
             self.reading.seen += len(part.batch.records)
             fresh = list(polling.news(self._connection, part.batch.records))
             if self._is_dry:
@@ -143,16 +215,22 @@ class _Work:
                 continue
             directory.ensure(ctx, self._connection, [ref for _, record in fresh for ref in source.references(record)])
             self._store(part, fresh)
+        self.is_ended = True
+        for failure in self.failures.values():
+            if isinstance(failure, Misconfigured):
+                raise failure
 
     def _store(self, part: Reported, fresh: Sequence[tuple[Notice, Record]]) -> None:
         """One part with its cursor. Raises `Overtaken` when the cursor is no longer where this reading began."""
         name = _cursor_name(part.report)
+        key = keyed_uuid(self._connection.pk, name)
         with transaction.atomic():
-            rows = Cursor.objects.filter(connection=self._connection, name=name)
+            # Two first readings have a row to meet at.
+            Cursor.objects.bulk_create([Cursor(id=key, connection=self._connection, name=name)], ignore_conflicts=True)
+            rows = Cursor.objects.filter(pk=key)
             if database.features.has_select_for_update:
                 rows = rows.select_for_update()
-            present = rows.first()
-            if (present.state if present else {}) != self._before[part.report]:
+            if rows.get().state != self._before[part.report]:
                 raise Overtaken
             self.reading.new += polling.store(self._connection, Batch(part.batch.notices), fresh, self._origin)
             if part.batch.cursor is not None:
@@ -165,6 +243,17 @@ def _cursor_name(report: str) -> str:
     return f"report {report}"
 
 
+def _said(failure: VendorError, report: str, *, is_told: bool) -> VendorError:
+    """The verdict with what it means for the report."""
+    said = (
+        f"{report} was told, but not all of it" if is_told else f"{report} was not read whole, and nothing of it told"
+    )
+    found = copy.copy(failure)  # one failed request may be the failure of several reports
+    found.text = f"{report} {said}: {failure.text}"
+    found.args = (found.text,)
+    return found
+
+
 def _settle(
     connection: Connection,
     outcomes: Mapping[str, VendorError | None],
@@ -173,7 +262,7 @@ def _settle(
     *,
     is_whole: bool = False,
 ) -> None:
-    """Writes down how each report ended. `is_whole`: the connection itself failed, and its state says so."""
+    """Writes down how each report ended. `is_whole`: the connection itself failed."""
     now = clock.now()
     for name, error in outcomes.items():
         key = keyed_uuid(connection.pk, "report", name)
@@ -182,7 +271,10 @@ def _settle(
         if error is None:
             _done(connection, row, reading, due=claimed.get(name) if claimed else row.due_at, now=now)
         else:
-            _failed(connection, row, error, now, is_whole=is_whole)
+            _failed(connection, row, error, now)
+    passing = next((error for error in outcomes.values() if isinstance(error, Retry | Unknown)), None)
+    if is_whole and passing is not None and passing.code != turns.CODE:
+        connections.note_unreachable(connection, passing)
 
 
 def _done(connection: Connection, row: Report, reading: Reading, *, due: dt.datetime | None, now: dt.datetime) -> None:
@@ -196,28 +288,28 @@ def _done(connection: Connection, row: Report, reading: Reading, *, due: dt.date
     audit.append(connection.organization, entry)
 
 
-def _failed(connection: Connection, row: Report, error: VendorError, now: dt.datetime, *, is_whole: bool) -> None:
+def _failed(connection: Connection, row: Report, error: VendorError, now: dt.datetime) -> None:
     """A transient failure is tried again soon; else it waits for its next time, or for the connection's mending."""
     is_transient = isinstance(error, Retry | Unknown)
-    waits_for_person = is_whole and isinstance(error, Reauthorize | Misconfigured)
-    if is_transient:
-        connections.note_unreachable(connection, error)
-    wait = retry.wait_seconds(row.attempts, after=getattr(error, "after", None))
+    # The connection's own state tells people of these.
+    is_parked = isinstance(error, Reauthorize | Misconfigured)
+    wait = min(LONGEST_WAIT, retry.wait_seconds(row.attempts, after=getattr(error, "after", None)))
     with transaction.atomic():
         Report.objects.filter(pk=row.pk).update(
             lease_until=None,
             ended_at=now,
-            outcome="failed",
+            outcome=reports.PARKED if is_parked else "failed",
             code=error.code[:60],
             reason=error.text[:300],
-            due_at=clock.after(wait) if is_transient else (row.due_at if waits_for_person else None),
+            due_at=clock.after(wait) if is_transient else (row.due_at if is_parked else None),
+            asked_at=(row.asked_at or now) if is_transient or is_parked else None,
         )
         entry = audit.Entry(
             "report.failed", connection=connection.slug, reason=f"{row.name}: {error.code or error.text}"[:200],
             attempts=row.attempts, body={"detail": error.detail} if error.detail else None,
         )  # fmt: skip
         audit.append(connection.organization, entry)
-        if not waits_for_person:
+        if not is_parked:
             _tell(connection, row, error, is_passing=is_transient)
 
 
@@ -227,5 +319,4 @@ def _tell(connection: Connection, row: Report, error: VendorError, *, is_passing
     if is_passing and clock.now() - since < TELL_AFTER:
         return
     if Report.objects.filter(pk=row.pk, told_at__isnull=True).update(told_at=clock.now()):
-        text = f"The report {row.name} could not be read completely, and nothing of the missing part was told: "
-        alerts.announce(connection, "failed", text + error.text)
+        alerts.announce(connection, "failed", f"The report {error.text}")

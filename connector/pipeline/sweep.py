@@ -28,6 +28,7 @@ from connector.models import (
     Payload,
 )
 from connector.pipeline import (
+    allowance,
     clock,
     contacts,
     credentials,
@@ -103,7 +104,7 @@ def connections() -> None:
     _read_gaps()
     schedules.fire_missed()
     _recheck()
-    _notice_silence()
+    _notice_trouble()
 
 
 def _renew_tokens() -> None:
@@ -151,9 +152,10 @@ def _poll_every(connection: Connection) -> dt.timedelta:
     return POLL_EVERY
 
 
-def _notice_silence() -> None:
-    """Callers that used to call and do not, streams that are dead: told once, with the likely cause."""
+def _notice_trouble() -> None:
+    """Allowances near their end, callers that call no more, streams that are dead: each is told once."""
     for connection in Connection.objects.filter(is_active=True).select_related("organization"):
+        allowance.warn(connection)
         if connection.state not in BLOCKED and listening.topics_of(connection):
             listening.tell_silence(connection)
         caller = registry.system(connection.system).caller

@@ -1,6 +1,7 @@
 """One call at a time for an account, across all workers: the Redis lock behind `Context.turn`.
 
-Without Redis the workers have no tasks either; a command that runs then takes turns with its own threads alone.
+Without Redis a worker waits: the next one may be in the middle of a call. A command runs all the same, and takes turns
+with its own threads alone.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ import threading
 import time
 from collections.abc import Iterator
 
+from django.conf import settings
+
 from connector import locks
 from connector.kernel.errors import Retry
 from connector.pipeline.keeping import kept
 
 log = logging.getLogger(__name__)
 
+#: The code of the verdict that the turn did not come; it says nothing of the account itself.
+CODE = "turn"
 #: The lock outlives its holder by so many seconds at most; a living holder renews it.
 LIFE = 15.0
 _LOOK_AGAIN = 0.1
@@ -36,8 +41,11 @@ def _here(account: str) -> threading.Lock:
 
 @contextlib.contextmanager
 def turn(account: str, *, patience: float) -> Iterator[None]:
-    """Holds the account's one place while the block runs. Raises `Retry` when it is not free within `patience` (s)."""
-    ends = time.monotonic() + patience
+    """Holds the account's one place while the block runs. Raises `Retry` when it is not free within `patience` (s).
+
+    Accounts that differ in case alone may be one.
+    """
+    account, ends = account.casefold(), time.monotonic() + patience
     here = _here(account)
     if not here.acquire(timeout=patience):
         raise _late()
@@ -74,6 +82,8 @@ def _take(key: str, token: str, life: int, ends: float) -> bool:
             if locks.run(_TAKE, [key], [token, life]):
                 return True
         except locks.RedisAway:
+            if settings.ROLE == "worker":
+                raise Retry("Redis does not answer, which keeps the calls apart", code=CODE, after=5) from None
             log.warning("Redis does not answer: this process calls without the lock of all workers")
             return False
         if time.monotonic() > ends:
@@ -82,4 +92,4 @@ def _take(key: str, token: str, life: int, ends: float) -> bool:
 
 
 def _late() -> Retry:
-    return Retry("another call to the same account takes too long", code="turn", after=5)
+    return Retry("another call to the same account takes too long", code=CODE, after=5)

@@ -52,6 +52,14 @@ class QuickBooksOnline(Source):
     )
     #: Of the vendor's 10 a second and 500 a minute per company, and 40 batches a minute, with room for others.
     limits = (("call", 5, 1.0), ("call", 450, 60.0), ("batch", 36, 60.0))
+    settings_fields = (
+        Field(
+            "monthly_allowance",
+            "Calls a month",
+            default=500000,
+            help="What the app's tier at Intuit includes; people are warned before it is used up. 0: no limit.",
+        ),
+    )
     refresh_margin = 300
     #: Daily, used or not, so that rotation and the end of an authorization are noticed without traffic.
     refresh_every = 86400

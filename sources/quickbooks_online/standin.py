@@ -80,12 +80,13 @@ class IntuitStandIn(AuthorizationServer):
         self.limits = dict(LIMITS)
         self._arrivals: defaultdict[tuple[str, str], deque[float]] = defaultdict(deque)
         self._answers: dict[tuple[str, str], tuple[tuple[str, str, bytes], Answer]] = {}
-        self._senders: list[Sender] = []
+        #: Each with the company that it tells of; "" = all.
+        self._senders: list[tuple[str, Sender]] = []
         #: Every write that an API client got through, in order; a repeated `requestid` writes once.
         self.writes: list[Write] = []
 
     def stop(self) -> None:
-        for sender in self._senders:
+        for _, sender in self._senders:
             sender.stop()
         super().stop()
 
@@ -161,18 +162,24 @@ class IntuitStandIn(AuthorizationServer):
         return post(url, *self.build_notification(changes, format, verifier_token))
 
     def subscribe(
-        self, url: str, format: str = "cloudevents", *, retry_seconds: Sequence[float] = RETRY_SECONDS
+        self,
+        url: str,
+        format: str = "cloudevents",
+        *,
+        realm_id: str = "",
+        retry_seconds: Sequence[float] = RETRY_SECONDS,
     ) -> Sender:
-        """From now on every change of every company is sent to the URL, in order, until it is acknowledged."""
+        """From now on every change of the company, or of all, is sent to the URL, in order, until acknowledged."""
         sender = Sender(url, lambda changes: self.build_notification(changes, format), retry_seconds=retry_seconds)
         with self.lock:
-            self._senders.append(sender)
+            self._senders.append((realm_id, sender))
         return sender
 
     def _announce(self, realm_id: str, entity: str, number: str, operation: str) -> None:
         if operation[0].upper() in ENTITIES[entity]:
-            for sender in self._senders:
-                sender.add(Change(realm_id, entity, number, operation, self.now()))
+            for wanted, sender in self._senders:
+                if wanted in ("", realm_id):
+                    sender.add(Change(realm_id, entity, number, operation, self.now()))
 
     # The accounting API
 

@@ -49,6 +49,8 @@ class Client:
         kind = "login" if isinstance(auth, Login) else "session"
         with ctx.turn():
             ctx.spend("call")
+            # Each function counts, whatever it returns.
+            ctx.meter("transactions", len(functions))
             answer = self._post(url, body)
         return read(answer, Asked(control_id, ctx.account, kind, functions, self.hide), ctx.now())
 

@@ -43,6 +43,12 @@ class SageIntacct(Reporter):
     )
     settings_fields = (
         Field("entity", "Entity", help="Entity ID to sign in to; empty: the top level, which sees all."),
+        Field(
+            "monthly_allowance",
+            "Transactions a month",
+            default=100000,
+            help="What the company's performance tier includes; people are warned before it is used up. 0: no limit.",
+        ),
         Field("lookback_hours", "First look back", default=24, help="Hours that the first reading goes back."),
         Field(
             "tell_empty_runs",
@@ -55,7 +61,7 @@ class SageIntacct(Reporter):
             "session_minutes",
             "Session",
             default=session.SESSION_MINUTES,
-            help="Minutes that a session is used at most; Intacct may end it earlier.",
+            help="Minutes that a session lives at most; it is renewed 5 minutes before. Intacct may end it earlier.",
         ),
         Field(
             "balance_tolerance",
@@ -64,8 +70,8 @@ class SageIntacct(Reporter):
             help="The largest difference of debits and credits that is no alarm, in the base currency.",
         ),
     )
-    refresh_margin = 300
     patience = 8
+    metered = "transactions"
     can_reread = False
     reports = reports.REPORTS
     records = frozenset({"gl_posting", "payment_batch", "payment", "vendor"})
