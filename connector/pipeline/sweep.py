@@ -39,6 +39,7 @@ from connector.pipeline import (
     polling,
     reports,
     schedules,
+    silence,
     subscriptions,
 )
 from connector.pipeline import connections as connection_states
@@ -153,9 +154,10 @@ def _poll_every(connection: Connection) -> dt.timedelta:
 
 
 def _notice_trouble() -> None:
-    """Allowances near their end, callers that call no more, streams that are dead: each is told once."""
+    """Allowances near their end, webhooks and callers that say no more, streams that are dead: each is told once."""
     for connection in Connection.objects.filter(is_active=True).select_related("organization"):
         allowance.warn(connection)
+        silence.notice(connection)
         if connection.state not in BLOCKED and listening.topics_of(connection):
             listening.tell_silence(connection)
         caller = registry.system(connection.system).caller
