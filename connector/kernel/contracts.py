@@ -277,6 +277,8 @@ class System:
     settings_fields: ClassVar[tuple[Field, ...]] = ()
     #: Fields of a route's `settings` when this system is its destination.
     route_fields: ClassVar[tuple[Field, ...]] = ()
+    #: Names of `settings_fields` that a route from or to the connection may set in its place.
+    route_settings: ClassVar[frozenset[str]] = frozenset()
     #: Calls allowed per connection, as (kind, calls, seconds) rows of the vendor's own limits.
     limits: ClassVar[tuple[tuple[str, int, float], ...]] = ()
     #: Seconds before its end at which an access token is renewed.

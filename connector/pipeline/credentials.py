@@ -20,7 +20,7 @@ from connector import locks, logs, registry
 from connector.kernel.contracts import Context, Secrets, System
 from connector.kernel.errors import Reauthorize, Refresh, Retry, Unknown, VendorError
 from connector.kernel.http import Http
-from connector.models import Connection, Credential, VendorCalls
+from connector.models import Connection, Credential, Route, VendorCalls
 from connector.pipeline import audit, clock, keeping, pacing, retry, turns
 from connector.pipeline.hashing import keyed_hash
 
@@ -80,7 +80,7 @@ class Use:
         return Context(
             connection=connection.slug,
             account=connection.account,
-            settings=defaults | connection.settings,
+            settings=defaults | connection.settings | self._from_routes(),
             app=registry.app_settings(connection.system),
             secrets=secrets,
             http=self._http,
@@ -91,6 +91,16 @@ class Use:
             meter=self._meter,
             turn=self._turn,
         )
+
+    def _from_routes(self) -> dict[str, Any]:
+        """What the oldest route that says anything of it sets in the connection's place."""
+        names = self._system.route_settings
+        found: dict[str, Any] = {}
+        if names:
+            mine = Q(source=self._connection) | Q(sink=self._connection)
+            for row in Route.objects.filter(mine, is_active=True).order_by("-created_at"):
+                found |= {name: value for name, value in row.settings.items() if name in names and value}
+        return found
 
     def _turn(self) -> AbstractContextManager[None]:
         connection = self._connection

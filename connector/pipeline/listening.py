@@ -25,14 +25,15 @@ from django.db import connections as databases
 from connector import locks, registry
 from connector.kernel.contracts import Batch, Context, Streamer
 from connector.kernel.errors import Misconfigured, Reauthorize, Refresh, Retry, Unknown, VendorError
-from connector.models import BLOCKED, Connection, Cursor
-from connector.pipeline import alerts, audit, clock, connections, hints, intake, polling
+from connector.models import BLOCKED, Connection, ConnectionState, Cursor
+from connector.pipeline import alerts, audit, clock, connections, credentials, hints, intake, polling
 from connector.pipeline.keeping import kept
 
 log = logging.getLogger(__name__)
 
 #: So often the listener looks which streams are wanted (seconds).
 LOOK_EVERY = 5.0
+SILENCE = "silence"
 FIRST_WAIT, LONGEST_WAIT = 1.0, 300.0
 #: The lock of a stream outlives its holder by so much at most.
 LEASE = 15.0
@@ -210,11 +211,32 @@ def _listen(stream: Stream, stop: threading.Event) -> None:
                 raise
 
     try:
-        connections.call(connection, work)
-    except (Reauthorize, Misconfigured) as error:
-        log.warning("the stream %s of %s needs a person (%s)", stream.topic, stream.slug, error.code)
+        credentials.call(connection, work)
+    except Reauthorize as error:
+        connections.set_state(connection, ConnectionState.NEEDS_REAUTHORIZATION, error)
+    except Misconfigured as error:
+        # One stream that the org does not offer: everything else of the connection works, and it is polled.
+        _tell_refused(connection, stream.topic, error)
     except (Retry, Unknown) as error:
         log.warning("the stream %s of %s ended (%s)", stream.topic, stream.slug, error.code)
+
+
+def _tell_refused(connection: Connection, topic: str, error: Misconfigured) -> None:
+    """Tells once that a stream cannot be had, until the connection's streams have spoken again."""
+    log.warning("the stream %s of %s is refused (%s)", topic, connection.slug, error.code)
+    text = f"The change stream {topic} of {connection.slug} cannot be opened, and it is polled meanwhile: {error.text}"
+    _tell_once(connection, text, reason=f"{topic}: {error.code}")
+
+
+def _tell_once(connection: Connection, text: str, *, reason: str = "") -> None:
+    with transaction.atomic():
+        row = Cursor.objects.filter(connection=connection, name=SILENCE).first()
+        if row is not None and row.state.get("told"):
+            return
+        since = row.state.get("since") if row else None
+        polling.move_cursor(connection, SILENCE, {"since": since or clock.now().isoformat(), "told": True})
+        audit.append(connection.organization, audit.Entry("stream.silent", connection=connection.slug, reason=reason))
+        alerts.announce(connection, "failed", text)
 
 
 def _store(connection: Connection, topic: str, batch: Batch) -> None:
@@ -228,18 +250,15 @@ def _store(connection: Connection, topic: str, batch: Batch) -> None:
 
 def tell_silence(connection: Connection) -> None:
     """Tells once that a stream is dead. After a stop of ours it is given a moment to speak again first."""
-    row = Cursor.objects.filter(connection=connection, name="silence").first()
+    row = Cursor.objects.filter(connection=connection, name=SILENCE).first()
     state = row.state if row else {}
-    if not is_silent(connection):
-        if state:
-            polling.move_cursor(connection, "silence", {})
-        return
     now = clock.now()
-    if "since" not in state:
-        polling.move_cursor(connection, "silence", {"since": now.isoformat()})
-    elif not state.get("told") and now - dt.datetime.fromisoformat(state["since"]) > BENEFIT_OF_DOUBT:
-        with transaction.atomic():
-            polling.move_cursor(connection, "silence", {**state, "told": True})
-            audit.append(connection.organization, audit.Entry("stream.silent", connection=connection.slug))
-            text = f"The change stream of {connection.slug} has been silent for too long; it is polled meanwhile."
-            alerts.announce(connection, "failed", text)
+    if not is_silent(connection):
+        if state and now - dt.datetime.fromisoformat(state["since"]) > SILENT_AFTER:
+            polling.move_cursor(connection, SILENCE, {})
+    elif not state:
+        polling.move_cursor(connection, SILENCE, {"since": now.isoformat()})
+    elif now - dt.datetime.fromisoformat(state["since"]) > BENEFIT_OF_DOUBT:
+        _tell_once(
+            connection, f"The change stream of {connection.slug} has been silent for too long; it is polled meanwhile."
+        )

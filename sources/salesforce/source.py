@@ -69,6 +69,7 @@ class Salesforce(Streamer):
     limits = (("call", 1500, 60.0), ("slow", 30, 60.0))
     refresh_every = 5400
     records = frozenset(layout.OBJECTS)
+    route_settings = frozenset({"department_field", "class_field", "customer_id_field", "journal_entry_id_field"})
     takes_feedback = True
 
     def check(self, ctx: Context) -> str:
