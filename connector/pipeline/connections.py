@@ -12,7 +12,16 @@ from django.db import transaction
 from connector import registry
 from connector.kernel.contracts import Context, System
 from connector.kernel.errors import Misconfigured, Reauthorize, Retry, Unknown, VendorError
-from connector.models import BLOCKED, MOVING, Connection, ConnectionState, Credential, InboxEvent
+from connector.models import (
+    BLOCKED,
+    MOVING,
+    Connection,
+    ConnectionState,
+    Credential,
+    InboxEvent,
+    Subscription,
+    SubscriptionState,
+)
 from connector.pipeline import alerts, audit, clock, contacts, credentials, hints, parking
 from connector.pipeline.parking import RECHECK_SECONDS
 
@@ -96,12 +105,14 @@ def mend(connection: Connection, detail: str) -> None:
 
 
 def release(connection: Connection) -> None:
-    """Sets free what waited for the token or scopes of this connection: its events, and deliveries through it."""
+    """Sets free what waited for the token or scopes of this connection: events, callbacks, deliveries through it."""
     waiting = InboxEvent.objects.filter(connection=connection, state__in=MOVING)
     ids = list(waiting.order_by("pk").values_list("pk", flat=True)[:1000])
     # What waited for a person starts its day of tries anew.
     waiting.update(next_attempt_at=clock.now(), state_at=clock.now())
     hints.start_events(ids)
+    refused = Subscription.objects.filter(connection=connection).exclude(state=SubscriptionState.ACTIVE)
+    refused.exclude(event="").update(check_at=clock.now())
     parking.release_connection(connection)
 
 
