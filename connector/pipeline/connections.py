@@ -111,7 +111,7 @@ def release(connection: Connection) -> None:
     # What waited for a person starts its day of tries anew.
     waiting.update(next_attempt_at=clock.now(), state_at=clock.now())
     hints.start_events(ids)
-    refused = Subscription.objects.filter(connection=connection).exclude(state=SubscriptionState.ACTIVE)
+    refused = Subscription.objects.filter(connection=connection, state=SubscriptionState.FAILED)
     refused.exclude(event="").update(check_at=clock.now())
     parking.release_connection(connection)
 

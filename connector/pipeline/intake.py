@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Sequence
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
@@ -36,6 +38,9 @@ log = logging.getLogger(__name__)
 GRACE = 8.0
 #: The longest that a record is left to settle.
 MAX_SETTLE = 3600
+#: Seconds that a request waits for the vendor's yes to the secret it is signed with.
+CONFIRMING = 1.5
+_stop = threading.Event()
 
 
 def receive(system: str, request: Request) -> Parsed:
@@ -67,11 +72,9 @@ def _signers(found: System, request: Request) -> list[Connection] | None:
     own = Connection.objects.filter(system=found.name, is_active=True).select_related("organization", "credential")
     if slug := request.args.get("connection"):
         connection = own.filter(slug=slug).first()
-        secrets = credentials.opened(connection.credential if connection else None)
         if isinstance(found, Subscriber):
-            secrets, is_known = subscriptions.secrets_of(connection, request.args.get("subscription", ""), secrets)
-            connection = connection if is_known else None
-        found.verify(request, app, secrets)
+            return _subscribed(found, connection, request, app)
+        found.verify(request, app, credentials.opened(connection.credential if connection else None))
         return [connection] if connection else []
     try:
         found.verify(request, app, None)
@@ -80,6 +83,28 @@ def _signers(found: System, request: Request) -> list[Connection] | None:
             return signers
         raise
     return None
+
+
+def _subscribed(
+    found: Subscriber, connection: Connection | None, request: Request, app: Mapping[str, str]
+) -> list[Connection]:
+    """The connection to whose callback the request came, by a proven secret of that. Raises `BadSignature`.
+
+    The vendor may sign with a secret before it has said yes to it: a request is kept waiting a moment for that.
+    """
+    subscription = request.args.get("subscription", "")
+    held = credentials.opened(connection.credential if connection else None)
+    ends = time.monotonic() + CONFIRMING
+    while True:
+        secrets, is_known = subscriptions.secrets_of(connection, subscription, held)
+        try:
+            found.verify(request, app, secrets)
+        except BadSignature:
+            if time.monotonic() > ends or not subscriptions.is_confirming(connection, subscription):
+                raise
+            _stop.wait(0.1)
+        else:
+            return [connection] if connection and is_known else []
 
 
 def _signing_connections(found: System, rows: Iterable[Connection], request: Request) -> list[Connection]:

@@ -51,6 +51,12 @@ def secrets_of(connection: Connection | None, subscription: str, held: Secrets) 
     return Secrets({"webhook_verifier": "\n".join([own, *proven] if own else proven)}), True
 
 
+def is_confirming(connection: Connection | None, subscription: str) -> bool:
+    """Whether the vendor is just being told the secret of this address, and may believe it before we know."""
+    row = _row_at(connection, subscription) if connection is not None and subscription else None
+    return bool(row and row.offers)
+
+
 def _row_at(connection: Connection, subscription: str) -> Subscription | None:
     rows = Subscription.objects.filter(connection=connection)
     if not subscription:

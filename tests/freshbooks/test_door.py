@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+import threading
 
-from connector.models import InboxEvent
+import pytest
+from django.db import connections as databases
+
+from connector.models import InboxEvent, Subscription
+from connector.pipeline import subscriptions
 from sources.freshbooks.standin_webhooks import build
 from tests.freshbooks.test_messages import INVOICE
 from tests.freshbooks.world import ACCOUNT, FreshWorld
@@ -29,6 +33,28 @@ def test_what_is_not_signed_for_this_address_is_refused(world: FreshWorld) -> No
     assert {world.post(where, each.body, each.headers) for where, each in attempts.items()} == {401}
     assert not InboxEvent.objects.exists()
     assert world.deliver() == [200]
+
+
+def test_a_request_that_is_as_quick_as_the_vendors_yes_is_not_refused(world: FreshWorld) -> None:
+    subscriptions.tend(str(world.source.pk))
+    world.deliver()
+    row = Subscription.objects.get(event="invoice.create")
+    (callback,) = [each for each in world.books.callbacks.values() if each.uri == row.uri]
+    told = {"name": "invoice.create", "object_id": "7", "account_id": ACCOUNT, "business_id": "1"}
+    body, headers = build(told, callback.verifier)
+
+    def confirm() -> None:
+        world.confirm()
+        databases.close_all()
+
+    confirming = threading.Timer(0.4, confirm)
+    confirming.start()
+    try:
+        assert world.post(row.uri, body, headers) == 200
+        assert world.post(row.uri, *build(told, "fake-theirs")) == 401
+    finally:
+        confirming.join()
+    assert InboxEvent.objects.count() == 1
 
 
 @pytest.mark.parametrize(
