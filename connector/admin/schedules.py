@@ -17,14 +17,27 @@ from connector.pipeline import clock, reports, schedules
 class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
     """Checks the report against the connection's system, and the cron line."""
 
+    window_last = forms.IntegerField(
+        label="Last business days",
+        min_value=0,
+        max_value=schedules.MOST_DAYS,
+        initial=0,
+        help_text="Only in so many last business days of a month; 0 in both windows = always.",
+    )
+    window_first = forms.IntegerField(
+        label="First business days",
+        min_value=0,
+        max_value=schedules.MOST_DAYS,
+        initial=0,
+        help_text="And in so many first business days of a month.",
+    )
+
     class Meta:
         model = Schedule
         fields = ("connection", "report", "cron", "window_last", "window_first", "is_active")
         help_texts = {
             "report": "Such as gl_postings.",
             "cron": "Minute, hour, day of month, month, day of week, in the organization's time zone: 0 7 * * 1-5",
-            "window_last": "Only in so many last business days of a month; 0 in both windows = always.",
-            "window_first": "And in so many first business days of a month.",
         }
 
     def clean_cron(self) -> str:

@@ -7,9 +7,6 @@ from connector.configuration.reader import Section, nearest
 from connector.kernel.contracts import System
 from connector.pipeline import reports, schedules
 
-#: More business days than a month has would be no window.
-MOST_DAYS = 20
-
 
 def read(connection: Section, system: System) -> tuple[WantedSchedule, ...] | None:
     """The schedules as the file wants them; None when it says nothing of them."""
@@ -47,6 +44,6 @@ def _schedule(section: Section, known: tuple[str, ...]) -> WantedSchedule:
 
 def _days(window: Section, key: str) -> int:
     days = window.integer(key)
-    if days > MOST_DAYS:
-        window.wrong(key, f"{key} can be {MOST_DAYS} business days at most")
+    if days > schedules.MOST_DAYS:
+        window.wrong(key, f"{key} can be {schedules.MOST_DAYS} business days at most")
     return days

@@ -22,32 +22,16 @@ from django.db.models import F, Q
 
 from connector import registry
 from connector.kernel.contracts import Batch, Context, Notice, Record, Reported, Reporter
-from connector.kernel.errors import Misconfigured, Reauthorize, Retry, Unknown, VendorError
+from connector.kernel.errors import Misconfigured, Reauthorize, VendorError
 from connector.models import Connection, ConnectionState, Cursor, Report
 from connector.models.base import keyed_uuid
-from connector.pipeline import (
-    alerts,
-    audit,
-    clock,
-    connections,
-    credentials,
-    directory,
-    keeping,
-    polling,
-    reports,
-    retry,
-    turns,
-)
+from connector.pipeline import clock, connections, credentials, directory, keeping, outcomes, polling, reports
 from connector.pipeline.polling import Reading
 
 log = logging.getLogger(__name__)
 
 #: A claim outlives its worker by so many seconds at most; a living one renews it.
 LEASE = 30.0
-#: A report that has been failing for so long is told of.
-TELL_AFTER = dt.timedelta(minutes=30)
-#: The longest pause that a vendor is granted (seconds).
-LONGEST_WAIT = 86400.0
 #: So often a reading begins anew when another one was quicker.
 TRIES = 3
 
@@ -100,7 +84,7 @@ def read(
     other readings are quicker each time.
     """
     _refuse_lockout(connection)
-    work = _Work(connection, names, origin, since, is_dry=is_dry)
+    work, claim = _Work(connection, names, origin, since, is_dry=is_dry), outcomes.Claim(clock.now(), claimed)
     rows = Report.objects.filter(connection=connection, name__in=list(claimed or ()))
 
     def renew() -> None:
@@ -111,14 +95,14 @@ def read(
             _run(connection, work)
     except VendorError as error:
         if not is_dry:
-            outcomes = work.outcomes() if work.is_ended else dict.fromkeys(names, error)
-            _settle(connection, outcomes, work.reading, claimed, is_whole=not work.is_ended)
+            ends = work.outcomes() if work.is_ended else dict.fromkeys(names, error)
+            outcomes.settle(connection, ends, work.reading, claim, is_whole=not work.is_ended)
         raise
     except Overtaken:
         rows.update(lease_until=None)
         raise
     if not is_dry:
-        _settle(connection, work.outcomes(), work.reading, claimed)
+        outcomes.settle(connection, work.outcomes(), work.reading, claim)
     if work.failures:
         raise next(iter(work.failures.values()))
     return work.reading
@@ -208,6 +192,8 @@ class _Work:
                 self.failures[part.report] = _said(part.failure, part.report, is_told=part.report in self._told)
             if part.batch.cursor is not None:
                 self._told.add(part.report)
+            elif not part.batch.records:
+                continue
             self.reading.seen += len(part.batch.records)
             fresh = list(polling.news(self._connection, part.batch.records))
             if self._is_dry:
@@ -245,78 +231,8 @@ def _cursor_name(report: str) -> str:
 
 def _said(failure: VendorError, report: str, *, is_told: bool) -> VendorError:
     """The verdict with what it means for the report."""
-    said = (
-        f"{report} was told, but not all of it" if is_told else f"{report} was not read whole, and nothing of it told"
-    )
+    said = "was told, but not all of it" if is_told else "could not be read whole, and nothing of it was told"
     found = copy.copy(failure)  # one failed request may be the failure of several reports
     found.text = f"{report} {said}: {failure.text}"
     found.args = (found.text,)
     return found
-
-
-def _settle(
-    connection: Connection,
-    outcomes: Mapping[str, VendorError | None],
-    reading: Reading,
-    claimed: Mapping[str, dt.datetime] | None,
-    *,
-    is_whole: bool = False,
-) -> None:
-    """Writes down how each report ended. `is_whole`: the connection itself failed."""
-    now = clock.now()
-    for name, error in outcomes.items():
-        key = keyed_uuid(connection.pk, "report", name)
-        Report.objects.bulk_create([Report(id=key, connection=connection, name=name)], ignore_conflicts=True)
-        row = Report.objects.get(pk=key)
-        if error is None:
-            _done(connection, row, reading, due=claimed.get(name) if claimed else row.due_at, now=now)
-        else:
-            _failed(connection, row, error, now)
-    passing = next((error for error in outcomes.values() if isinstance(error, Retry | Unknown)), None)
-    if is_whole and passing is not None and passing.code != turns.CODE:
-        connections.note_unreachable(connection, passing)
-
-
-def _done(connection: Connection, row: Report, reading: Reading, *, due: dt.datetime | None, now: dt.datetime) -> None:
-    rows = Report.objects.filter(pk=row.pk)
-    # Asked for again while it was read: it is read again.
-    rows.filter(due_at=due).update(due_at=None, asked_at=None)
-    rows.update(
-        lease_until=None, ended_at=now, outcome="done", code="", reason="", attempts=0, found=reading.new, told_at=None
-    )
-    entry = audit.Entry("report.read", connection=connection.slug, reason=f"{row.name}: {reading.new} new")
-    audit.append(connection.organization, entry)
-
-
-def _failed(connection: Connection, row: Report, error: VendorError, now: dt.datetime) -> None:
-    """A transient failure is tried again soon; else it waits for its next time, or for the connection's mending."""
-    is_transient = isinstance(error, Retry | Unknown)
-    # The connection's own state tells people of these.
-    is_parked = isinstance(error, Reauthorize | Misconfigured)
-    wait = min(LONGEST_WAIT, retry.wait_seconds(row.attempts, after=getattr(error, "after", None)))
-    with transaction.atomic():
-        Report.objects.filter(pk=row.pk).update(
-            lease_until=None,
-            ended_at=now,
-            outcome=reports.PARKED if is_parked else "failed",
-            code=error.code[:60],
-            reason=error.text[:300],
-            due_at=clock.after(wait) if is_transient else (row.due_at if is_parked else None),
-            asked_at=(row.asked_at or now) if is_transient or is_parked else None,
-        )
-        entry = audit.Entry(
-            "report.failed", connection=connection.slug, reason=f"{row.name}: {error.code or error.text}"[:200],
-            attempts=row.attempts, body={"detail": error.detail} if error.detail else None,
-        )  # fmt: skip
-        audit.append(connection.organization, entry)
-        if not is_parked:
-            _tell(connection, row, error, is_passing=is_transient)
-
-
-def _tell(connection: Connection, row: Report, error: VendorError, *, is_passing: bool) -> None:
-    """Tells people once that a report cannot be read; of a passing trouble only when it lasts."""
-    since = row.asked_at or clock.now()
-    if is_passing and clock.now() - since < TELL_AFTER:
-        return
-    if Report.objects.filter(pk=row.pk, told_at__isnull=True).update(told_at=clock.now()):
-        alerts.announce(connection, "failed", f"The report {error.text}")

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 #: So late beat may be before the sweep fires in its place.
 GRACE = dt.timedelta(seconds=90)
+#: More business days than a month has would be no window.
+MOST_DAYS = 20
 FIELDS = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
 _PREFIX = "report schedule "
 

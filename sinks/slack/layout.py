@@ -19,6 +19,8 @@ FIELD_TEXT = 200
 LINE_TEXT = 180
 NOTE_TEXT = 160
 MEMO_TEXT = 500
+#: What the lists of a message with details may hold together.
+DETAILS_TEXT = 7500
 #: What Slack shows of a message without blocks; longer ones it may refuse.
 TEXT = 3900
 
@@ -30,14 +32,21 @@ def render(event: FinancialEvent, style: Style) -> Message:
     found = [
         *blocks.header(wording.title(event)),
         *blocks.section(mention(style.mention)),
-        *blocks.section("\n".join(f"⚠️ {note}" for note in _notes(event, style))),
+        *blocks.section("\n".join(f"⚠️ {note}" for note in (*_alarms(event, style.locale), *_notes(event, style)))),
         *_changes(style),
-        *blocks.fields(_fields(event, style.locale)),
-        *_lines(event, style.locale),
+        *(_details(event, style.locale) if event.part == "details" else _body(event, style.locale)),
         *_memo(event),
         *blocks.context(_origin(event, style)),
     ]
     return Message(text=_text(event, style), body={"blocks": found[: blocks.MAX_BLOCKS]})
+
+
+def _body(event: FinancialEvent, locale: str) -> list[Block]:
+    return [*blocks.fields(_fields(event, locale)), *_lines(event, locale)]
+
+
+def _alarms(event: FinancialEvent, locale: str) -> list[str]:
+    return [f"*{safe(label, 40)}*: {safe(value, FIELD_TEXT)}" for label, value in wording.alarms(event, locale)]
 
 
 def _text(event: FinancialEvent, style: Style) -> str:
@@ -78,10 +87,12 @@ def _figures(event: FinancialEvent, locale: str) -> Iterator[tuple[str, str]]:
     """Each label with its escaped text, most wanted first."""
     who = event.party.kind.replace("_", " ") if event.party else wording.noun(event.record)
     yield wording.capital(who), safe(wording.party_of(event), FIELD_TEXT)
-    yield "Connection" if event.record == "connection" else "Number", safe(event.number, FIELD_TEXT)
+    number = "" if wording.is_phrase(event) else event.number
+    yield "Connection" if event.record == "connection" else "Number", safe(number, FIELD_TEXT)
     if not event.number and not wording.party_of(event):
         yield "ID", safe(event.record_id, FIELD_TEXT)
-    yield "Amount", safe(wording.money(event.amount, locale), FIELD_TEXT)
+    amount = "Out of balance by" if event.operation == "unbalanced" else "Amount"
+    yield amount, "" if wording.is_told_by_facts(event) else safe(wording.money(event.amount, locale), FIELD_TEXT)
     yield "Balance", safe(wording.money(event.balance, locale), FIELD_TEXT)
     yield "Date", wording.day(event.day, locale)
     yield "Expected" if event.record == "purchase_order" else "Due", wording.day(event.due, locale)
@@ -90,8 +101,10 @@ def _figures(event: FinancialEvent, locale: str) -> Iterator[tuple[str, str]]:
     yield _refs("Department", "Departments", event.departments)
     yield _refs("Class", "Classes", event.classes)
     yield _refs("Account", "Accounts", _accounts(event))
+    told = wording.alarms(event, locale)
     for label, text in wording.facts(event, locale):
-        yield label, safe(text, FIELD_TEXT)
+        if (label, text) not in told:
+            yield label, safe(text, FIELD_TEXT)
 
 
 def _accounts(event: FinancialEvent) -> Sequence[Ref]:
@@ -117,7 +130,32 @@ def _lines(event: FinancialEvent, locale: str) -> list[Block]:
     left = len(event.lines) - len(shown)
     if left:
         shown.append(f"and {left} more line{'' if left == 1 else 's'}")
-    return blocks.section("\n".join(["*Lines*", *shown])) if shown else []
+    return blocks.section("\n".join([f"*{wording.lines_label(event)}*", *shown])) if shown else []
+
+
+def _details(event: FinancialEvent, locale: str) -> list[Block]:
+    """All lines, and all facts below each other, as many of both as one message holds."""
+    lines = [f"• {_line(line, locale)}" for line in event.lines]
+    facts = [f"• {safe(f'{label}: {text}', LINE_TEXT)}" for label, text in wording.facts(event, locale)]
+    sizes = [sum(len(text) + 1 for text in texts) for texts in (lines, facts)]
+    # Each may have what the other leaves of its half.
+    rooms = [max(DETAILS_TEXT // 2, DETAILS_TEXT - other) for other in reversed(sizes)]
+    found = []
+    for label, texts, room in zip((wording.lines_label(event), "Accounts"), (lines, facts), rooms, strict=True):
+        if texts:
+            found += blocks.paragraphs([f"*{label}*", *_fitting(texts, room)])
+    return found
+
+
+def _fitting(texts: Sequence[str], room: int) -> list[str]:
+    """The first texts that fit, and how many more there are."""
+    shown: list[str] = []
+    for text in texts:
+        room -= len(text) + 1
+        if room < 0:
+            return [*shown, f"and {len(texts) - len(shown)} more, which one message cannot hold"]
+        shown.append(text)
+    return shown
 
 
 def _line(line: Line, locale: str) -> str:

@@ -6,6 +6,7 @@ is one detail, and an empty detail falls away.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import decimal
 import functools
@@ -20,7 +21,7 @@ from babel.numbers import format_currency, format_decimal, list_currencies
 from django.template import Context, Engine, Template
 
 from connector.kernel.contracts import Change
-from connector.kernel.events import FinancialEvent, Money, Ref
+from connector.kernel.events import Fact, FinancialEvent, Money, Ref
 from sinks.slack.markup import cut, flat, safe, short
 
 TEMPLATES = Path(__file__).parents[2] / "templates" / "slack"
@@ -58,6 +59,15 @@ _LISTED = ("vendor", "customer", "account")
 PROBLEMS = ("rejected", "unbalanced", "failed")
 #: Records that are settled by a payment, and then called paid.
 _PAYABLE = ("bill", "invoice")
+#: Records that sum up others. Their number may be a phrase ("of 2 batches"), and some of their facts need a hand.
+_SUMMARIES = ("gl_posting", "payment_batch")
+ALARMS = frozenset({"Out of balance", "No line visible", "Rejected", "Voided", "Check vendors", "Vendors not checked"})
+MAX_ALARMS = 8
+#: What the lines of a record are, where they are not simply its lines; those of its details by the second name.
+_LINES: Mapping[str, tuple[str, str]] = {
+    "gl_posting": ("Accounts", "Batches"),
+    "payment_batch": ("By vendor", "Payments"),
+}
 
 
 def noun(record: str, *, count: int = 1) -> str:
@@ -74,6 +84,12 @@ def capital(words: str) -> str:
 def done(event: FinancialEvent) -> str:
     """What happened to the record: "created", "paid", "made inactive"."""
     status = event.status.lower()
+    if event.part == "details":
+        return "in detail"
+    if is_phrase(event) and event.number.startswith("of no "):
+        return ""
+    if event.record == "payment_batch" and status == "pending":
+        return "is pending"
     if event.operation == "updated" and event.record in _PAYABLE and status == "paid":
         return "paid"
     if event.operation == "deleted" and event.record in _LISTED and status != "deleted":
@@ -97,6 +113,25 @@ def number_of(event: FinancialEvent) -> str:
     if event.number or party_of(event) or event.record == "connection":
         return event.number
     return f"ID {event.record_id}" if event.record_id else ""
+
+
+def is_phrase(event: FinancialEvent) -> bool:
+    """Whether the number is one that can only stand in a heading."""
+    return event.record in _SUMMARIES and event.number.startswith("of ")
+
+
+def lines_label(event: FinancialEvent) -> str:
+    """What the lines are called."""
+    whole, detail = _LINES.get(event.record, ("Lines", "Lines"))
+    return detail if event.part == "details" else whole
+
+
+def alarms(event: FinancialEvent, locale: str) -> list[tuple[str, str]]:
+    """What a summary says of things that need a hand, as label and value."""
+    if event.record not in _SUMMARIES or event.operation != "completed" or event.part == "details":
+        return []
+    # Where there are several currencies, the label names its own.
+    return [pair for pair in facts(event, locale) if {pair[0], pair[0].rpartition(" ")[0]} & ALARMS][:MAX_ALARMS]
 
 
 def title(event: FinancialEvent) -> str:
@@ -208,13 +243,30 @@ def _words(event: FinancialEvent, locale: str) -> dict[str, str]:
         "lines": f"{lines} line{'' if lines == 1 else 's'}" if lines else "",
     }
     long = {
-        "facts": ", ".join(f"{label} {value}" for label, value in facts(event, locale)[:8] if value),
+        "facts": "; ".join(f"{label}: {value}" for label, value in _told_facts(event, locale)[:6]),
         "memo": event.memo,
         "problem": event.memo if event.operation in PROBLEMS else "",
     }
     return {name: safe(word, 150) for name, word in words.items()} | {
         name: safe(word, 500) for name, word in long.items()
     }
+
+
+def is_told_by_facts(event: FinancialEvent) -> bool:
+    """Whether a fact of a summary says its amount with better words."""
+    return event.record in _SUMMARIES and any(_is_amount(fact, event) for fact in event.facts)
+
+
+def _is_amount(fact: Fact, event: FinancialEvent) -> bool:
+    return event.amount is not None and fact.money == event.amount and not fact.text
+
+
+def _told_facts(event: FinancialEvent, locale: str) -> list[tuple[str, str]]:
+    """The facts that a sentence has room for: not what the amount says already, and no details."""
+    if event.part == "details":
+        return []
+    said = [fact for fact in event.facts if not _is_amount(fact, event)]
+    return [pair for pair in facts(dataclasses.replace(event, facts=tuple(said)), locale) if pair[1]]
 
 
 @functools.cache

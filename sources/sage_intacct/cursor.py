@@ -11,27 +11,37 @@ from sources.sage_intacct.formatting import WIDEST, Formatting
 
 #: The gateway shows a change a little after its own time: what is younger may not be whole yet, and is read again.
 LAG = dt.timedelta(minutes=2)
+#: By so much the server's clock may be ahead of what we take it for: what triggered the reading was changed just now.
+AHEAD = dt.timedelta(seconds=5)
 #: Read again each time, for what became visible late.
 OVERLAP = dt.timedelta(hours=2)
 #: Told records that are remembered at least; all of the overlap are.
 MEMORY = 5000
 
 
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Window:
-    """The time that a reading looks at: after `start`, not later than `end`. What lies before `fresh` was read once."""
+    """The time that a reading looks at: after `start`, and up to `end`, the present. What lies before `fresh` was read
+    once.
+
+    `number` is the reading's own, in milliseconds: greater than that of every reading before, whatever the clocks do.
+    """
 
     start: dt.datetime
     end: dt.datetime
     fresh: dt.datetime
+    number: int
 
     def holds(self, at: dt.datetime) -> bool:
-        return self.start < at <= self.end
+        return self.start < at <= self.end + AHEAD
 
     def filter_times(self, formatting: Formatting | None) -> tuple[str, str]:
         """The two ends as a filter wants them; wide enough for any clock when the user's is not known yet."""
         if formatting is not None:
-            return formatting.write(self.start), formatting.write(self.end)
+            return formatting.write(self.start), formatting.write(self.end + AHEAD)
         plain = Formatting(dt.timedelta(), self.end)
         return plain.write(self.start - WIDEST), plain.write(self.end + WIDEST)
 
@@ -39,6 +49,15 @@ class Window:
     def shown(self) -> dt.datetime:
         """Where it begins for a reader, who need not know of the overlap."""
         return self.start if self.start < self.fresh - OVERLAP else self.fresh
+
+    @property
+    def name(self) -> str:
+        """The number as a time: "20190109T230005.000Z"."""
+        return f"{_EPOCH + dt.timedelta(milliseconds=self.number):%Y%m%dT%H%M%S}.{self.number % 1000:03}Z"
+
+    def version(self, place: int = 0) -> int:
+        """The version of what this reading tells; `place` orders its parts."""
+        return self.number * 10 + place
 
     def is_young(self, at: dt.datetime) -> bool:
         """Whether what changed then may not be there whole yet."""
@@ -48,7 +67,7 @@ class Window:
 @dataclasses.dataclass(slots=True)
 class Progress:
     """One report's cursor. `told` has the time of each told record's last change; `batches` marks what was said of each
-    payment batch, and under `#<payment>` of each payment without one.
+    payment batch, and under `#<payment>` of each payment without one. `number` is that of the last reading.
 
     Times are whole epoch seconds, as the vendor's own are.
     """
@@ -56,6 +75,7 @@ class Progress:
     until: dt.datetime | None = None
     told: dict[str, int] = dataclasses.field(default_factory=dict)
     batches: dict[str, str] = dataclasses.field(default_factory=dict)
+    number: int = 0
 
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> Progress:
@@ -65,6 +85,7 @@ class Progress:
             until=dt.datetime.fromtimestamp(int(until), dt.UTC) if until is not None else None,
             told={str(key): int(at) for key, at in (state.get("told") or {}).items()},
             batches={str(key): str(mark) for key, mark in (state.get("batches") or {}).items()},
+            number=int(state.get("number") or 0),
         )
 
     def window(self, now: dt.datetime, lookback: dt.timedelta, since: dt.datetime | None) -> Window:
@@ -72,7 +93,9 @@ class Progress:
         fresh = self.until or since or now - lookback
         start = fresh - OVERLAP if self.until else fresh
         # A clock that was set back must not leave anything out.
-        return Window(min(start, since or start), max(now, fresh), fresh)
+        end = max(now, fresh)
+        number = max((end - _EPOCH) // dt.timedelta(milliseconds=1), self.number + 1)
+        return Window(min(start, since or start), end, fresh, number)
 
     def is_new(self, record: str, at: dt.datetime) -> bool:
         """Whether this state of the record was not told yet."""
@@ -89,6 +112,7 @@ class Progress:
         state: dict[str, Any] = {
             "until": int(until.timestamp()),
             "told": dict(kept[: max(MEMORY, needed)]),
+            "number": window.number,
         }
         if self.batches:
             # Record numbers grow, and a database need not keep the order of keys.

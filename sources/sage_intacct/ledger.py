@@ -78,6 +78,27 @@ def accounts(entries: Iterable[Entry]) -> list[Account]:
     return sorted(found.values(), key=lambda account: (-account.size, account.id, account.currency))
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """What one location was moved by, by currency. It need not balance: entries between entities do so together."""
+
+    id: str
+    name: str
+    sums: Mapping[str, Sums]
+
+    def as_json(self) -> dict[str, object]:
+        return {"id": self.id, "name": self.name, "sums": {code: sums.as_json() for code, sums in self.sums.items()}}
+
+
+def places(entries: Iterable[Entry]) -> list[Place]:
+    """Every location that the lines name, by its ID."""
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if entry.location:
+            groups.setdefault(entry.location, []).append(entry)
+    return [Place(key, group[0].location_name, totals(group)) for key, group in sorted(groups.items())]
+
+
 def by_batch(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
     """The lines of each batch."""
     found: dict[str, list[Entry]] = {}

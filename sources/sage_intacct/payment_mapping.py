@@ -10,7 +10,6 @@ from typing import Any
 from connector.kernel.events import Fact, FinancialEvent, Line, Money
 from connector.kernel.values import day, dig, flag, rows, text
 from sources.sage_intacct.ledger import EXACT
-from sources.sage_intacct.payments import MAX_LISTED
 from sources.sage_intacct.wording import Scope, by_currency, counted, decimal_of, labelled, listed, plain
 
 #: Standings in the order in which they are told, with their labels.
@@ -25,20 +24,26 @@ def batch(scope: Scope, base: FinancialEvent) -> FinancialEvent:
     return dataclasses.replace(
         _headline(scope, base, found),
         part="update" if flag(scope.body, "is_update") else "",
-        lines=tuple(_vendor_lines(scope, found))[:MAX_LISTED],
+        lines=tuple(_vendor_lines(scope, found)),
         facts=(
             *_sums(found, "rejected"),
             *_sums(found, "voided"),
             *_vendor_facts(scope),
-            *labelled("Payments", str(len(found))),
-            *labelled("Vendors", str(len({text(row, "vendor") for row in found}))),
             *_sums(found, "processed"),
+            *labelled("Payments", _size(found)),
             *_base_total(found),
             *_sums(found, "pending"),
             *_sums(found, "other"),
-            *_methods(found),
+            *labelled("Methods", _methods(found)),
+            *(() if found else (scope.covers(),)),
         ),
+        link=text(found[0], "link") if len(found) == 1 else "",
     )
+
+
+def _size(found: Sequence[Any]) -> str:
+    vendors = len({text(row, "vendor") for row in found})
+    return f"{len(found)} to {counted(vendors, 'vendor')}" if found else ""
 
 
 def details(scope: Scope, base: FinancialEvent) -> FinancialEvent:
@@ -83,7 +88,7 @@ def vendor(scope: Scope, base: FinancialEvent) -> FinancialEvent:
         number=text(body, "id"),
         party=scope.ref("vendor", text(body, "id"), text(body, "name")),
         status=said,
-        memo=f"The vendor is marked {said}, and this run has {counted(len(found), 'payment')} to it: {told}",
+        memo=f"the vendor is marked {said}, and this run has {counted(len(found), 'payment')} to it: {told}",
     )
 
 
@@ -95,11 +100,11 @@ def _headline(scope: Scope, base: FinancialEvent, found: Sequence[Any]) -> Finan
     is_waiting = bool(found) and not processed and all(text(row, "standing") == "pending" for row in found)
     return dataclasses.replace(
         base,
-        number=key or f"of {counted(len(found), 'single payment') if found else 'no payments'}",
+        number=key or f"of {counted(len(found), 'single payment') if found else 'no new payments'}",
         amount=Money(next(iter(processed.values())), next(iter(processed))) if len(processed) == 1 else None,
         day=max(days, default=None),
         status="pending" if is_waiting else "",
-        memo=text(body, "title") if found else "No new payments",
+        memo=text(body, "title"),
     )
 
 
@@ -133,7 +138,7 @@ def _sums(found: Sequence[Any], standing: str) -> Iterator[Fact]:
         words = counted(len(theirs), "payment")
         if standing in ("pending", "other"):
             words += f" ({listed(dict.fromkeys(text(row, 'label') for row in theirs))})"
-        said[code] = f"{words}," if words else ""
+        said[code] = f"{words},"
     yield from by_currency(label, sums, said)
 
 
@@ -145,14 +150,18 @@ def _base_total(found: Sequence[Any]) -> Iterator[Fact]:
         yield from by_currency("Processed in base", base)
 
 
-def _methods(found: Sequence[Any]) -> Iterator[Fact]:
-    """The processed payments by method."""
+def _methods(found: Sequence[Any]) -> str:
+    """How the processed payments were made; what each way came to, where there are several."""
     mine = [row for row in found if text(row, "standing") == "processed"]
-    for method in sorted({text(row, "method") for row in mine}):
+    methods = sorted({text(row, "method") for row in mine})
+    if len(methods) < 2:
+        return "".join(methods)
+    told = []
+    for method in methods:
         theirs = [row for row in mine if text(row, "method") == method]
-        sums = _added([_money(row) for row in theirs])
-        told = ", ".join(plain(Money(sum_, code)) for code, sum_ in sums.items())
-        yield Fact(method or "No method", f"{counted(len(theirs), 'payment')}, {told}")
+        sums = ", ".join(plain(Money(sum_, code)) for code, sum_ in _added([_money(row) for row in theirs]).items())
+        told.append(f"{method or 'no method'}: {counted(len(theirs), 'payment')}, {sums}")
+    return "; ".join(told)
 
 
 def _vendor_facts(scope: Scope) -> Iterator[Fact]:

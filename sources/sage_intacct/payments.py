@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from connector.kernel.contracts import Notice, Record
-from connector.kernel.errors import VendorError
+from connector.kernel.errors import Retry, VendorError
 from connector.kernel.values import BadValue
 from sources.sage_intacct.cursor import Progress, Window
 from sources.sage_intacct.errors import bad_row
@@ -21,7 +21,7 @@ from sources.sage_intacct.rows import PAYMENT_FIELDS, VENDOR_FIELDS, Payment, Ve
 
 REPORT = "payment_batches"
 #: Payments that one message lists; with more, the details follow in a record of their own.
-MAX_LISTED = 8
+MAX_LISTED = 10
 #: What a state means for the reader. Others are shown as they are.
 STANDINGS = {
     "C": "processed", "P": "processed",
@@ -85,15 +85,28 @@ class Payments:
         return self.whole
 
     def failure(self) -> VendorError | None:
-        """Why the payments were not read whole, if so; the vendors have a failure of their own."""
-        return next((read.failure for read in (self.heads, *self.whole) if read.failure), None)
+        """Why the report was not read whole, if so.
+
+        Vendors that can be read a little later are waited for; what else keeps them from being read is told beside the
+        payments (`unchecked`).
+        """
+        waits = self.vendors.failure if isinstance(self.vendors.failure, Retry) else None
+        return next((read.failure for read in (self.heads, *self.whole) if read.failure), waits)
+
+    def unchecked(self) -> VendorError | None:
+        """Why the vendors of the payments that are told were not checked, if so."""
+        failure = self.vendors.failure
+        if failure is None:
+            return None
+        text = f"the vendors were not checked for being on hold, inactive, declined or not to be paid: {failure.text}"
+        return type(failure)(text, code=failure.code, status=failure.status, detail=failure.detail)
 
     def records(self, formatting: Formatting, *, tells_nothing: bool) -> Iterator[tuple[Notice, Record]]:
         """Each batch that has news, each payment and each vendor that needs a hand. Moves the progress."""
         new = self._new(formatting)
-        barred = self._barred({payment.vendor for payment in new})
-        news: list[Payment] = []
         groups = self._groups(new, formatting)
+        barred = self._barred({payment.vendor for group in groups.values() for payment in group})
+        news: list[Payment] = []
         if not groups and tells_nothing:
             yield from self._batch("", [], [])
         for key, group in groups.items():
@@ -107,7 +120,7 @@ class Payments:
             if theirs := [payment for payment in news if payment.vendor == vendor.id]:
                 yield self._vendor(vendor, theirs)
         for payment in new:
-            self.progress.note(payment.id, payment.at or _EPOCH)
+            self.progress.note(_state_of(payment), payment.at or _EPOCH)
 
     def _new(self, formatting: Formatting) -> list[Payment]:
         """The payments of the window in a state that was not told."""
@@ -116,7 +129,7 @@ class Payments:
             payment
             for payment in found
             if (payment.at is None or self.window.holds(payment.at))
-            and self.progress.is_new(payment.id, payment.at or _EPOCH)
+            and self.progress.is_new(_state_of(payment), payment.at or _EPOCH)
         ]
 
     def _groups(self, new: Sequence[Payment], formatting: Formatting) -> dict[str, list[Payment]]:
@@ -129,7 +142,7 @@ class Payments:
         return {key: again.get(key, group) for key, group in groups.items()}
 
     def _barred(self, wanted: set[str]) -> list[Vendor]:
-        """The vendors of the window's payments that something stands against; none where they could not be read."""
+        """Those of the vendors that something stands against; none where they could not be read."""
         try:
             found = [vendor_in(row) for row in self.vendors.rows]
         except BadValue as error:
@@ -163,15 +176,20 @@ class Payments:
         }
 
     def _batch(self, key: str, group: Sequence[Payment], barred: Iterable[Vendor]) -> Iterator[tuple[Notice, Record]]:
-        body = {**self._body(key, group, barred), "is_update": key in self._updates}
+        body = {
+            **self._body(key, group, barred),
+            "from": self.window.shown.isoformat(),
+            "to": self.window.end.isoformat(),
+            "is_update": key in self._updates,
+        }
         yield self._pair(key, body, 0)
         if len(group) > MAX_LISTED:
             yield self._pair(key, {**body, "kind": "details"}, 1)
 
     def _pair(self, key: str, body: dict[str, Any], place: int) -> tuple[Notice, Record]:
         end = self.window.end
-        record_id = key or f"{self.account}:{end:%Y%m%dT%H%M%SZ}"
-        version = int(end.timestamp()) * 1000 + place
+        record_id = key or f"{self.account}:{self.window.name}"
+        version = self.window.version(place)
         notice = Notice(
             self.account, "payment_batch", record_id, "completed", end,
             change_key=f"payment_batch|{record_id}|{version}",
@@ -185,16 +203,15 @@ class Payments:
             change_key=f"payment|{payment.id}|{payment.state}",
         )  # fmt: skip
         body = {"kind": "payment", "title": payment.batch_title, **payment_json(payment)}
-        version = (int(at.timestamp()) * 1000, "")
+        version = (self.window.version(), "")
         return notice, Record("payment", payment.id, body, version, updated_at=payment.at)
 
     def _vendor(self, vendor: Vendor, group: Iterable[Payment]) -> tuple[Notice, Record]:
         end = self.window.end
-        key = f"vendor|{vendor.id}|{'+'.join(vendor.flags)}|{int(end.timestamp())}"
+        key = f"vendor|{vendor.id}|{self.window.name}"
         body = {"kind": "vendor", **_vendor_json(vendor), "payments": [payment_json(payment) for payment in group]}
         notice = Notice(self.account, "vendor", vendor.id, "failed", end, change_key=key)
-        version = (int(end.timestamp()) * 1000, "")
-        return notice, Record("vendor", vendor.id, body, version, updated_at=end)
+        return notice, Record("vendor", vendor.id, body, (self.window.version(), ""), updated_at=end)
 
 
 def _payments(rows: Iterable[Any], formatting: Formatting) -> list[Payment]:
@@ -202,6 +219,11 @@ def _payments(rows: Iterable[Any], formatting: Formatting) -> list[Payment]:
         return [payment_in(row, formatting) for row in rows]
     except BadValue as error:
         raise bad_row("APPYMT", str(error)) from None
+
+
+def _state_of(payment: Payment) -> str:
+    """What is remembered as told: a payment may change its state twice within a second, which is all that times say."""
+    return f"{payment.id} {payment.state}"
 
 
 def payment_json(payment: Payment) -> dict[str, str]:

@@ -22,8 +22,9 @@ from sources.sage_intacct.rows import BATCH_FIELDS, ENTRY_FIELDS, Batch, Entry, 
 
 REPORT = "gl_postings"
 #: What one message shows; with more, the details follow in a record of their own.
-MAX_ACCOUNTS = 8
+MAX_ACCOUNT_LINES = 10
 MAX_BATCHES = 5
+MAX_PLACES = 4
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -142,7 +143,7 @@ class Postings:
         self, picked: Picked, told: Sequence[dict[str, Any]], entries: dict[str, list[Entry]]
     ) -> Iterator[tuple[Notice, Record]]:
         mine = ledger.monetary(entry for batch in picked.new for entry in entries.get(batch.id, []))
-        accounts = ledger.accounts(mine)
+        accounts, places = ledger.accounts(mine), ledger.places(mine)
         fresh = told[: len(picked.new)]
         body = {
             "kind": "run",
@@ -153,8 +154,8 @@ class Postings:
             "sums": {code: sums.as_json() for code, sums in ledger.totals(mine).items()},
             "accounts": [account.as_json() for account in accounts],
             "journals": dict(collections.Counter(batch.journal for batch in picked.new)),
-            "locations": sorted({entry.location for entry in mine if entry.location}),
-            "unbalanced": [each["name"] for each in told if each["out"]],
+            "places": [place.as_json() for place in places],
+            "unbalanced": [{"name": each["name"], "out": each["out"]} for each in told if each["out"]],
             "bare": [each["name"] for each in fresh if not each["lines"] and not each["is_statistical"]],
             "changed": [[batch.name, "" if batch.is_posted else batch.state] for batch in picked.changed],
             "apart": dict(picked.apart),
@@ -162,17 +163,17 @@ class Postings:
             "listed": list(told) if len(told) <= MAX_BATCHES else [],
         }
         yield self._pair("run", body, 0)
-        if len(accounts) > MAX_ACCOUNTS or len(told) > MAX_BATCHES:
+        sides = sum(bool(account.sums.debit) + bool(account.sums.credit) for account in accounts)
+        if sides > MAX_ACCOUNT_LINES or len(told) > MAX_BATCHES or len(places) > MAX_PLACES:
             yield self._pair("details", {**body, "kind": "details", "listed": list(told)}, 1)
 
     def _pair(self, kind: str, body: dict[str, Any], place: int) -> tuple[Notice, Record]:
         end = self.window.end
-        record_id = f"{self.account}:{end:%Y%m%dT%H%M%SZ}"
+        record_id = f"{self.account}:{self.window.name}"
         notice = Notice(
             self.account, "gl_posting", record_id, "completed", end, change_key=f"gl_posting|{record_id}|{kind}"
         )
-        version = (int(end.timestamp()) * 1000 + place, "")
-        return notice, Record("gl_posting", record_id, body, version, updated_at=end)
+        return notice, Record("gl_posting", record_id, body, (self.window.version(place), ""), updated_at=end)
 
     def _unbalanced(self, batch: Batch, body: dict[str, Any]) -> tuple[Notice, Record]:
         at = batch.at or self.window.end
@@ -180,9 +181,8 @@ class Postings:
         notice = Notice(
             self.account, "gl_posting", batch.id, "unbalanced", at, change_key=f"unbalanced|{batch.id}|{stamp}"
         )
-        return notice, Record(
-            "gl_posting", batch.id, {"kind": "unbalanced", **body}, (stamp * 1000, ""), updated_at=batch.at
-        )
+        version = (self.window.version(), "")
+        return notice, Record("gl_posting", batch.id, {"kind": "unbalanced", **body}, version, updated_at=batch.at)
 
     def _told(self, batch: Batch, entries: Iterable[Entry]) -> dict[str, Any]:
         mine = ledger.monetary(entries)
@@ -197,7 +197,7 @@ class Postings:
             "lines": len(mine),
             "sums": {code: sums.as_json() for code, sums in ledger.totals(mine).items()},
             "out": {code: str(gap) for code, gap in self._out(batch, mine).items()},
-            "locations": sorted({entry.location for entry in mine if entry.location}),
+            "places": [place.as_json() for place in ledger.places(mine)],
             "is_statistical": batch.is_statistical,
         }
 

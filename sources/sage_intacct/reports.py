@@ -23,6 +23,8 @@ from sources.sage_intacct.queries import read_by_name, read_user_formatting
 from sources.sage_intacct.reading import Gateway, Read
 
 REPORTS = (postings.REPORT, payments.REPORT)
+#: The furthest that a first reading looks back: a year.
+MOST_HOURS = 8784
 Stream = Postings | Payments
 Cursors = Mapping[str, Mapping[str, Any]]
 
@@ -42,11 +44,19 @@ def report(ctx: Context, cursors: Cursors, since: dt.datetime | None) -> Iterato
 
 
 def _stream(ctx: Context, name: str, progress: Progress, since: dt.datetime | None, now: dt.datetime) -> Stream:
-    lookback = dt.timedelta(hours=float(_number(ctx, "lookback_hours", "24")))
+    lookback, tolerance = settings_of(ctx)
     window = progress.window(now, lookback, since)
     if name == payments.REPORT:
         return Payments(ctx.account, progress, window)
-    return Postings(ctx.account, progress, window, _number(ctx, "balance_tolerance", "0"))
+    return Postings(ctx.account, progress, window, tolerance)
+
+
+def settings_of(ctx: Context) -> tuple[dt.timedelta, Decimal]:
+    """How far the first reading looks back, and what difference is no alarm. Raises `Misconfigured`."""
+    hours, tolerance = _number(ctx, "lookback_hours", "24"), _number(ctx, "balance_tolerance", "0")
+    if hours > MOST_HOURS:
+        raise Misconfigured(f"the setting lookback_hours must be a number from 0 to {MOST_HOURS}")
+    return dt.timedelta(hours=float(hours)), tolerance
 
 
 def _number(ctx: Context, name: str, default: str) -> Decimal:
@@ -63,13 +73,13 @@ def _read(
     ctx: Context, gateway: Gateway, streams: Mapping[str, Stream], held: Formatting | None, now: dt.datetime
 ) -> Formatting | None:
     """Makes the requests; how times are to be read, None where none came and it is not known."""
-    user = _user_read(ctx) if held is None or held.is_due(now) else None
+    user = user_read(ctx) if held is None or held.is_due(now) else None
     firsts = [read for stream in streams.values() for read in stream.first(held)]
     gateway.read([*firsts, *([user] if user else [])])
     seconds = [read for stream in streams.values() for read in _followers(stream, held)]
     # Without a row there is no time to be read, and the question can wait for one.
     is_needed = bool(seconds) or (held is None and any(read.rows for read in firsts))
-    wanted = _formatting_read(user) if is_needed else None
+    wanted = formatting_read(user) if is_needed else None
     gateway.read([*([wanted] if wanted else []), *seconds])
     formatting = _formatting(user, wanted, held, now, is_needed=is_needed)
     gateway.read([read for stream in streams.values() for read in _doubts(stream, formatting or formats.assumed(now))])
@@ -107,16 +117,18 @@ def _reported(
         yield Reported(name, failure=failure)
         return
     yield Reported(name, Batch(records=found, cursor=stream.progress.state(stream.window, formatting)))
-    if isinstance(stream, Payments) and stream.vendors.failure is not None:
-        yield Reported(name, failure=stream.vendors.failure)
+    if isinstance(stream, Payments) and (missing := stream.unchecked()):
+        yield Reported(name, failure=missing)
 
 
-def _user_read(ctx: Context) -> Read:
+def user_read(ctx: Context) -> Read:
+    """Which number the user has."""
     verb = read_by_name("USERINFO", ctx.secrets.get("user_id"), ("RECORDNO",))
     return Read("user", "USERINFO", verb=verb)
 
 
-def _formatting_read(user: Read | None) -> Read | None:
+def formatting_read(user: Read | None) -> Read | None:
+    """How times look to that user; None where the number is not known."""
     key = user.rows[0].get("RECORDNO", "") if user is not None and user.rows else ""
     return Read("fmt", "USERINFO", verb=read_user_formatting(key)) if key else None
 

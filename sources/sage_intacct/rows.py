@@ -19,7 +19,7 @@ BATCH_FIELDS = (
 )  # fmt: skip
 ENTRY_FIELDS = (
     "RECORDNO", "BATCHNO", "LINE_NO", "TR_TYPE", "AMOUNT", "TRX_AMOUNT", "ACCOUNTNO", "ACCOUNTTITLE", "STATISTICAL",
-    "DEPARTMENT", "LOCATION", "BASECURR", "CURRENCY", "STATE",
+    "DEPARTMENT", "LOCATION", "LOCATIONNAME", "BASECURR", "CURRENCY", "STATE",
 )  # fmt: skip
 PAYMENT_FIELDS = (
     "RECORDNO", "PRBATCHKEY", "PRBATCH", "STATE", "DISPLAYSTATE", "PAYMENTMETHOD", "VENDORID", "VENDORNAME",
@@ -66,6 +66,7 @@ class Entry:
     account: str
     account_title: str
     location: str
+    location_name: str
     is_statistical: bool
 
 
@@ -131,6 +132,7 @@ def entry_in(row: Row) -> Entry:
         account=text(row, "ACCOUNTNO"),
         account_title=text(row, "ACCOUNTTITLE"),
         location=text(row, "LOCATION"),
+        location_name=text(row, "LOCATIONNAME"),
         is_statistical=_flag(row, "STATISTICAL"),
     )
 

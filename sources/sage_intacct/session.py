@@ -1,6 +1,8 @@
-"""The session of a company, user and entity: opened by sign-in, kept with the credential, never renewed by itself.
+"""The session of a company, user and entity: opened when it is needed, and kept with the credential.
 
-Source: developer.intacct.com/api/company-console/api-sessions. Further calls go to the endpoint that came with it.
+Its end is kept here and not as the credential's own, which would be renewed around the clock: a company that is read
+once a day is signed in to once a day. Source: developer.intacct.com/api/company-console/api-sessions. Further calls go
+to the endpoint that came with it.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from sources.sage_intacct.errors import unreadable
 from sources.sage_intacct.queries import get_api_session
 
 SESSION_MINUTES = 50
+#: A session is given up so long before its end.
+MARGIN = dt.timedelta(minutes=5)
 
 
 def can_open(secrets: Secrets) -> bool:
@@ -27,9 +31,8 @@ def current(ctx: Context) -> tuple[str, str]:
     """The session ID and endpoint on file. Raises `Refresh` when a new session must be opened first."""
     secrets = ctx.secrets
     session_id, endpoint = secrets.get("session_id"), secrets.get("endpoint")
-    has_ended = secrets.expires_at is not None and secrets.expires_at <= ctx.now()
     is_mine = secrets.get("session_of") == _owner(ctx) and is_own_endpoint(endpoint, gateway_url(ctx))
-    if session_id and is_mine and not has_ended:
+    if session_id and is_mine and ctx.now().timestamp() < float(secrets.get("session_ends") or 0):
         return session_id, endpoint
     if not can_open(secrets):
         raise Reauthorize("the connection has no user: set user_id and user_password")
@@ -54,10 +57,12 @@ def opened(ctx: Context) -> Secrets:
             code="foreign_endpoint",
         )
     ahead = (reply.at - asked_at).total_seconds() if reply.at else 0.0
+    ends = asked_at + good_for(reply, _cap(ctx))
     fresh = {
         "session_id": session_id, "endpoint": endpoint, "session_of": _owner(ctx), "clock_ahead": f"{ahead:.0f}",
+        "session_ends": f"{ends.timestamp():.0f}",
     }  # fmt: skip
-    return Secrets({**ctx.secrets.values, **fresh}, expires_at=asked_at + lifetime(reply, _cap(ctx)))
+    return Secrets({**ctx.secrets.values, **fresh})
 
 
 def server_now(ctx: Context) -> dt.datetime:
@@ -66,14 +71,15 @@ def server_now(ctx: Context) -> dt.datetime:
     return ctx.now().astimezone(dt.UTC) + dt.timedelta(seconds=float(ahead or 0))
 
 
-def lifetime(reply: Reply, cap: dt.timedelta) -> dt.timedelta:
-    """How long a session may be used from the moment it was asked for: by the server's own two times, at most `cap`.
+def good_for(reply: Reply, cap: dt.timedelta) -> dt.timedelta:
+    """How long a session is used from the moment it was asked for: till shortly before its end or the cap's.
 
-    Only their difference counts, so that clocks may disagree.
+    The end is by the server's own two times. Only their difference counts, so that clocks may disagree.
     """
-    if reply.at is None or reply.ends is None:
-        return cap
-    return max(min(reply.ends - reply.at, cap), dt.timedelta())
+    lives = cap
+    if reply.at is not None and reply.ends is not None and reply.ends > reply.at:
+        lives = min(reply.ends - reply.at, cap)
+    return lives - MARGIN if lives > MARGIN else lives / 2
 
 
 def _cap(ctx: Context) -> dt.timedelta:

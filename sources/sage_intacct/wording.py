@@ -41,6 +41,10 @@ class Scope:
             raise BadValue(f"{key} is not a time") from None
         return at.astimezone(self.zone).strftime("%Y-%m-%d %H:%M")
 
+    def covers(self) -> Fact:
+        """The time that was read."""
+        return Fact("Covers", f"{self.when('from')} to {self.when('to')}")
+
 
 def decimal_of(row: Any, *path: str) -> Decimal:
     found = amount(row, *path)

@@ -74,6 +74,7 @@ EVENT = st.builds(
     unusual=st.none() | st.builds(Unusual, MONEY.filter(bool), MONEY.filter(bool), st.integers(8, 50)),
     link=st.sampled_from(["https://a.example/?b=1&c=|<!channel>", "https://a.example/" + "&" * 900, "x"]) | TEXT,
     occurred_at=AT,
+    part=st.sampled_from(["", "update", "details"]),
 )
 STYLE = st.builds(
     Style,

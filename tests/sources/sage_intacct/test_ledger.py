@@ -103,14 +103,30 @@ def _facts(events: list[FinancialEvent], label: str) -> dict[str, int]:
         fact.money.currency: int(fact.money.amount * 100)
         for event in events
         for fact in event.facts
-        if fact.money and fact.label.split()[0] == label
+        if fact.money and label.lower() in fact.label.lower() and fact.label.startswith(("Debits", "Credits"))
     }
 
 
 def test_sums_are_exact_beyond_the_usual_digits() -> None:
     big = Decimal("123456789012345678901234567890.01")
     entries = [
-        Entry(str(n), "1", True, amount, "USD", "1", "", "", False) for n, amount in enumerate([big, Decimal("0.005")])
+        Entry(str(n), "1", True, amount, "USD", "1", "", "", "", False)
+        for n, amount in enumerate([big, Decimal("0.005")])
     ]
     assert ledger.totals(entries)["USD"].debit == Decimal("123456789012345678901234567890.015")
     assert ledger.differences(ledger.totals(entries[:1]), Decimal(0)) == {"USD": big}
+
+
+@given(st.lists(st.tuples(DRAWN, st.sampled_from(["", "100", "200"]))))
+def test_each_location_is_summed_by_itself(drawn: list[tuple[Drawn, str]]) -> None:
+    entries = [
+        Entry(str(n), "1", each.side == "1", Decimal(each.cents), each.currency, "1", "", place, f"At {place}", False)
+        for n, (each, place) in enumerate(drawn)
+    ]
+    found = {place.id: (place.name, place.sums) for place in ledger.places(entries)}
+    assert found.keys() == {place for _, place in drawn if place}
+    for place, (name, sums) in found.items():
+        here = [each for each, its in drawn if its == place]
+        assert name == f"At {place}"
+        assert {code: int(each.debit) for code, each in sums.items()} == _cents(here, "1")
+        assert {code: int(each.credit) for code, each in sums.items()} == _cents(here, "-1")

@@ -92,7 +92,7 @@ def test_times_both_ways(offset: int, value: str, expected_at: dt.datetime | Non
 
 
 def test_the_memory_is_bounded_but_never_forgets_the_overlap() -> None:
-    window = Window(SERVER_NOW - OVERLAP, SERVER_NOW, SERVER_NOW - OVERLAP)
+    window = Window(SERVER_NOW - OVERLAP, SERVER_NOW, SERVER_NOW - OVERLAP, 1)
     recent = {str(number): int(SERVER_NOW.timestamp()) - number % 60 for number in range(MEMORY + 10)}
     old = {f"old{number}": number for number in range(10)}
     assert Progress(told=recent | old).state(window, None)["told"].keys() == recent.keys()

@@ -12,7 +12,6 @@ from connector.kernel.contracts import Secrets
 from connector.kernel.errors import Misconfigured, Refresh
 from connector.kernel.standin import Answer
 from sources.sage_intacct.client import is_own_endpoint
-from sources.sage_intacct.source import SageIntacct
 from tests.sources.sage_intacct.wire import LOGIN, SERVER_NOW, SESSION, SOURCE, Gateway, context, report, response
 
 GATEWAY = "https://api.intacct.com/ia/xml/xmlgw.phtml"
@@ -31,41 +30,40 @@ def test_a_session_comes_with_its_endpoint(gateway: Gateway) -> None:
         "endpoint": "https://na12.intacct.com/ia/xml/xmlgw.phtml",
         "session_of": "acme-us\nws_reader\n",
         "clock_ahead": "0",
+        # The sample's session lives 2 h 10 min, so the setting decides: 50 minutes, renewed 5 minutes before.
+        "session_ends": f"{(SERVER_NOW + dt.timedelta(minutes=45)).timestamp():.0f}",
     }
-    # The sample's session lives 2 h 10 min, so the setting decides: 50 minutes, renewed 5 minutes before.
-    assert fresh.expires_at == SERVER_NOW + dt.timedelta(minutes=50)
+    # A session is no token that is kept alive: nobody signs in before there is something to read.
+    assert fresh.expires_at is None
     assert gateway.asked == [["getAPISession"]]
     login = gateway.requests[0].find("operation/authentication/login")
     assert login is not None
     assert [child.tag for child in login] == ["userid", "companyid", "password"]
-    assert (SageIntacct.refresh_margin, SOURCE.can_refresh(fresh), SOURCE.can_refresh(Secrets({}))) == (
-        300,
-        True,
-        False,
-    )
+    assert (SOURCE.can_refresh(fresh), SOURCE.can_refresh(Secrets({}))) == (True, False)
 
 
 @pytest.mark.parametrize(
-    ("begins", "ends", "minutes", "skew", "lives"),
+    ("begins", "ends", "minutes", "skew", "used"),
     [
-        ("2019-01-09T23:00:05+00:00", "2019-01-10T01:10:05+00:00", 50, 0, 50),
-        ("2019-01-09T23:00:05+00:00", "2019-01-09T23:30:05+00:00", 50, 0, 30),
-        ("2019-01-09T16:00:05-07:00", "2019-01-09T16:30:05-07:00", 50, 0, 30),
-        ("2019-01-09T23:00:05+00:00", "2019-01-09T23:30:05+00:00", 50, 90, 30),
-        ("2019-01-09T23:00:05+00:00", "2019-01-09T23:30:05+00:00", 50, -90, 30),
-        ("2019-01-09T23:00:05+00:00", "2019-01-10T23:00:05+00:00", 10, 0, 10),
-        ("2019-01-09T23:00:05+00:00", "2019-01-09T22:00:05+00:00", 50, 0, 0),
-        ("", "2019-01-09T23:30:05+00:00", 50, 0, 50),
-        ("2019-01-09T23:00:05+00:00", "", 50, 0, 50),
-        ("2019-01-09T23:00:05+00:00", "nonsense", 50, 0, 50),
+        ("2019-01-09T23:00:05+00:00", "2019-01-10T01:10:05+00:00", 50, 0, 45),
+        ("2019-01-09T23:00:05+00:00", "2019-01-09T23:30:05+00:00", 50, 0, 25),
+        ("2019-01-09T16:00:05-07:00", "2019-01-09T16:30:05-07:00", 50, 0, 25),
+        ("2019-01-09T23:00:05+00:00", "2019-01-09T23:30:05+00:00", 50, 90, 25),
+        ("2019-01-09T23:00:05+00:00", "2019-01-09T23:30:05+00:00", 50, -90, 25),
+        ("2019-01-09T23:00:05+00:00", "2019-01-10T23:00:05+00:00", 10, 0, 5),
+        ("2019-01-09T23:00:05+00:00", "2019-01-09T23:04:05+00:00", 50, 0, 2),
+        ("2019-01-09T23:00:05+00:00", "2019-01-09T22:00:05+00:00", 50, 0, 45),
+        ("", "2019-01-09T23:30:05+00:00", 50, 0, 45),
+        ("2019-01-09T23:00:05+00:00", "", 50, 0, 45),
+        ("2019-01-09T23:00:05+00:00", "nonsense", 50, 0, 45),
     ],
 )
-def test_how_long_it_lives(gateway: Gateway, begins: str, ends: str, minutes: int, skew: int, lives: int) -> None:
+def test_how_long_it_is_used(gateway: Gateway, begins: str, ends: str, minutes: int, skew: int, used: int) -> None:
     body = response("01").replace(b"2019-01-09T23:00:05+00:00", begins.encode())
     gateway.bodies.append(Answer(200, body.replace(b"2019-01-10T01:10:05+00:00", ends.encode())))
     now = SERVER_NOW + dt.timedelta(minutes=skew)
     fresh = SOURCE.refresh(context(gateway, settings={"session_minutes": minutes}, now=now, with_session=False))
-    assert fresh.expires_at == now + dt.timedelta(minutes=lives)
+    assert fresh.get("session_ends") == f"{(now + dt.timedelta(minutes=used)).timestamp():.0f}"
 
 
 def test_the_setting_must_be_a_number(gateway: Gateway) -> None:
@@ -86,13 +84,13 @@ def test_a_session_of_others_is_not_used(gateway: Gateway) -> None:
         {"user_id": "another"},
         {"endpoint": "https://example.com/ia/xml/xmlgw.phtml"},
         {"session_id": ""},
+        {"session_ends": f"{SERVER_NOW.timestamp():.0f}"},
+        {"session_ends": ""},
     ):
         with pytest.raises(Refresh):
             report(dataclasses.replace(good, secrets=Secrets(values | changed)))
     with pytest.raises(Refresh):
         report(dataclasses.replace(good, settings={"entity": "200"}))
-    with pytest.raises(Refresh):
-        report(dataclasses.replace(good, secrets=Secrets(values, expires_at=SERVER_NOW)))
     assert gateway.asked == []
 
 

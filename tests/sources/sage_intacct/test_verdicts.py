@@ -255,7 +255,21 @@ def test_calls_take_their_turn_and_are_counted(gateway: Gateway) -> None:
 
 def test_the_ping_says_who_is_connected(gateway: Gateway) -> None:
     assert SOURCE.check(context(gateway)) == "Connected to the company ACME-US as ws_reader, at the top level"
-    assert gateway.asked == [["GLBATCH", "GLENTRY", "APPYMT", "VENDOR"]]
+    assert gateway.asked == [["GLBATCH", "GLENTRY", "APPYMT", "VENDOR", "USERINFO"], ["readUserFormatting"]]
+
+
+def test_the_ping_finds_what_would_keep_the_reports_from_being_read(gateway: Gateway) -> None:
+    for name, value in (("lookback_hours", 9000), ("lookback_hours", "soon"), ("balance_tolerance", -1)):
+        with pytest.raises(Misconfigured, match=name):
+            SOURCE.check(context(gateway, settings={name: value}))
+    clock = gateway.results["readUserFormatting"][0].find(".//clock")
+    assert clock is not None
+    clock.text = "12"
+    with pytest.raises(Misconfigured, match="preferences"):
+        SOURCE.check(context(gateway))
+    # Who may not read that is taken to be at UTC.
+    gateway.results["USERINFO"] = [failed_result("PL04000005", "You do not have permission")]
+    assert SOURCE.check(context(gateway)).startswith("Connected")
 
 
 def test_the_ping_names_every_missing_right(gateway: Gateway) -> None:

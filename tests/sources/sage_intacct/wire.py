@@ -180,6 +180,7 @@ def context(
     if with_session:
         entity = str((settings or {}).get("entity", ""))
         values |= {"session_id": SESSION, "endpoint": url, "session_of": f"acme-us\nws_reader\n{entity}"}
+        values["session_ends"] = f"{now.timestamp() + 86400:.0f}"
     return Context(
         connection="acme-intacct",
         account="ACME-US",
