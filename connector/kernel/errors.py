@@ -75,7 +75,12 @@ class Refuse(VendorError):
 
 
 class NotYet(Retry):
-    """Something else must be told to the destination first: the customer of an invoice, say."""
+    """Something else must be told to the destination first: the customer of an invoice, say.
+
+    `needs` names it as the source does (record, ID): it is read and told, if it never was.
+    """
+
+    needs: tuple[str, str] | None = None
 
 
 class Unknown(VendorError):

@@ -238,6 +238,9 @@ def _await_other(credential: Credential) -> Credential:
 def _note_failure(credential: Credential, error: VendorError) -> None:
     """Frees the claim. Transient failures wait longer each time, whoever asks."""
     row = Credential.objects.filter(pk=credential.pk, generation=credential.generation)
+    if error.code == turns.CODE:  # nobody was asked
+        row.update(lease_until=None)
+        return
     wait = REFUSAL_PAUSE
     if isinstance(error, Retry | Unknown):
         wait = retry.wait_seconds(credential.failures + 1, after=getattr(error, "after", None), is_throttle=True)

@@ -14,6 +14,7 @@ from connector.kernel.contracts import Context, Link, Posting, Receipt, Sink
 from connector.kernel.contracts import Message as Rendered
 from connector.kernel.errors import (
     Misconfigured,
+    NotYet,
     ParkTarget,
     Reauthorize,
     Refuse,
@@ -24,7 +25,19 @@ from connector.kernel.errors import (
     VendorError,
 )
 from connector.models import BLOCKED, Connection, Hold, Mailbox
-from connector.pipeline import clock, composing, connections, hints, links, outbox, parking, refusals, retry, stumble
+from connector.pipeline import (
+    clock,
+    composing,
+    connections,
+    hints,
+    links,
+    needs,
+    outbox,
+    parking,
+    refusals,
+    retry,
+    stumble,
+)
 from connector.pipeline.outbox import Claim, Outcome
 from connector.pipeline.pacing import Gate
 
@@ -168,6 +181,8 @@ def _retry(claim: Claim, error: Retry, outcome: Outcome, gate: Gate) -> None:
     if error.status >= 500 or outcome.code == "unreachable":
         connections.note_unreachable(claim.mailbox.connection, error)
     outbox.waits(claim, seconds, outcome, reason=outcome.code)
+    if isinstance(error, NotYet) and error.needs:
+        needs.ask(claim, error.needs)
 
 
 def _look(claim: Claim, sink: Sink, gate: Gate) -> None:

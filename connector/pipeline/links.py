@@ -9,6 +9,7 @@ from django.db import transaction
 
 from connector.kernel.contracts import Link
 from connector.models import Link as Row
+from connector.models.base import keyed_uuid
 from connector.pipeline import clock
 
 
@@ -38,12 +39,23 @@ def keep(source_id: UUID, sink_id: UUID, link: Link) -> None:
         same_right = Row.objects.filter(left=left, right=right, record=link.record, right_record_id=other)
         if other:
             same_right.exclude(left_record_id=mine).delete()
-        row = Row.objects.filter(left=left, right=right, record=link.record, left_record_id=mine).first()
-        if row is None:
-            row = Row(left_id=left, right_id=right, record=link.record, left_record_id=mine)
-        row.right_record_id = other
-        row.state, row.changed_at = dict(link.state), clock.now()
-        row.save()
+        row = Row(
+            id=keyed_uuid(left, right, link.record, mine),
+            left_id=left,
+            right_id=right,
+            record=link.record,
+            left_record_id=mine,
+            right_record_id=other,
+            changed_at=clock.now(),
+        )
+        row.state = dict(link.state)
+        # In one statement: both directions may come to the same new pair at once.
+        Row.objects.bulk_create(
+            [row],
+            update_conflicts=True,
+            unique_fields=["id"],
+            update_fields=["right_record_id", "state_sealed", "changed_at"],
+        )
 
 
 def known(connection_id: UUID, record: str, record_ids: Iterable[str]) -> list[Row]:

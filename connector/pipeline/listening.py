@@ -25,8 +25,9 @@ from django.db import connections as databases
 from connector import locks, registry
 from connector.kernel.contracts import Batch, Context, Streamer
 from connector.kernel.errors import Misconfigured, Reauthorize, Refresh, Retry, Unknown, VendorError
-from connector.models import BLOCKED, Connection, ConnectionState, Cursor
-from connector.pipeline import alerts, audit, clock, connections, credentials, hints, intake, polling
+from connector.models import BLOCKED, Connection, Cursor
+from connector.models.base import keyed_uuid
+from connector.pipeline import alerts, audit, clock, connections, hints, intake, polling
 from connector.pipeline.keeping import kept
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,8 @@ STEADY = 60.0
 #: Without any word for so long a stream counts as dead: the source is polled, and people are told once.
 SILENT_AFTER = dt.timedelta(minutes=10)
 BENEFIT_OF_DOUBT = dt.timedelta(minutes=2)
+#: How the notes of refused streams begin, among the cursors of a connection.
+_REFUSED = "refused "
 
 _TAKE = "return redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) and 1 or 0"
 _KEEP = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0"
@@ -86,11 +89,18 @@ def cursor_name(topic: str) -> str:
 def is_silent(connection: Connection) -> bool:
     """Whether one of its streams has said nothing, not even that it lives, for too long."""
     topics = topics_of(connection)
+    if topics and is_refused(connection):
+        return True
     rows = Cursor.objects.filter(connection=connection, name__in=[cursor_name(topic) for topic in topics])
     moved = dict(rows.values_list("name", "moved_at"))
     since = clock.now() - SILENT_AFTER
     made = connection.created_at
     return any((moved.get(cursor_name(topic)) or made) < since for topic in topics)
+
+
+def is_refused(connection: Connection) -> bool:
+    """Whether the source refuses one of its streams, so that it is polled instead."""
+    return Cursor.objects.filter(connection=connection, name__startswith=_REFUSED).exists()
 
 
 def note_wanted() -> None:
@@ -192,7 +202,7 @@ def _alone(stream: Stream) -> Iterator[bool]:
 
 
 def _listen(stream: Stream, stop: threading.Event) -> None:
-    """One life of the stream. Its verdicts are written down; `Retry` and what the database says are raised."""
+    """One life of the stream. Its verdicts are written down; what the database says is raised."""
     connection = Connection.objects.select_related("organization", "credential").get(pk=stream.connection_id)
     source = registry.source(connection.system)
     assert isinstance(source, Streamer)
@@ -203,40 +213,47 @@ def _listen(stream: Stream, stop: threading.Event) -> None:
         row = Cursor.objects.filter(connection=connection, name=cursor_name(stream.topic)).first()
         try:
             for batch in source.stream(ctx, stream.topic, row.state if row else {}, stop):
+                if not has_heard:
+                    _forget_refusals(connection, stream.topic)
                 _store(connection, stream.topic, batch)
                 has_heard = True
         except Refresh:
             # A token that ends under a living stream is no sign of a bad one: the next life renews it.
             if not has_heard:
                 raise
+        except Misconfigured as error:
+            _note_refusal(connection, stream.topic, error)
 
     try:
-        credentials.call(connection, work)
-    except Reauthorize as error:
-        connections.set_state(connection, ConnectionState.NEEDS_REAUTHORIZATION, error)
-    except Misconfigured as error:
-        # One stream that the org does not offer: everything else of the connection works, and it is polled.
-        _tell_refused(connection, stream.topic, error)
+        connections.call(connection, work)
+    except (Reauthorize, Misconfigured) as error:
+        log.warning("the stream %s of %s needs a person (%s)", stream.topic, stream.slug, error.code)
     except (Retry, Unknown) as error:
         log.warning("the stream %s of %s ended (%s)", stream.topic, stream.slug, error.code)
 
 
-def _tell_refused(connection: Connection, topic: str, error: Misconfigured) -> None:
-    """Tells once that a stream cannot be had, until the connection's streams have spoken again."""
+def _note_refusal(connection: Connection, topic: str, error: Misconfigured) -> None:
+    """Tells once why a stream cannot be listened to. Nothing else of the connection waits for it: it is polled."""
     log.warning("the stream %s of %s is refused (%s)", topic, connection.slug, error.code)
-    text = f"The change stream {topic} of {connection.slug} cannot be opened, and it is polled meanwhile: {error.text}"
-    _tell_once(connection, text, reason=f"{topic}: {error.code}")
-
-
-def _tell_once(connection: Connection, text: str, *, reason: str = "") -> None:
+    # What is wrong with one topic is told of each; what is wrong with all of them once.
+    name = f"{_REFUSED}{topic if '.topic.' in error.code else ''} {error.code}"[:60]
     with transaction.atomic():
-        row = Cursor.objects.filter(connection=connection, name=SILENCE).first()
-        if row is not None and row.state.get("told"):
-            return
-        since = row.state.get("since") if row else None
-        polling.move_cursor(connection, SILENCE, {"since": since or clock.now().isoformat(), "told": True})
-        audit.append(connection.organization, audit.Entry("stream.silent", connection=connection.slug, reason=reason))
-        alerts.announce(connection, "failed", text)
+        _, is_new = Cursor.objects.get_or_create(
+            id=keyed_uuid(connection.pk, name),
+            defaults={"connection": connection, "name": name, "state": {"topic": topic}, "moved_at": clock.now()},
+        )
+        if is_new:
+            reason = f"{topic}: {error.code}"
+            entry = audit.Entry("stream.refused", connection=connection.slug, reason=reason, body={"text": error.text})
+            audit.append(connection.organization, entry)
+            text = f"{connection.slug} cannot listen to {topic}: {error.text}. It is polled meanwhile."
+            alerts.announce(connection, "failed", text)
+
+
+def _forget_refusals(connection: Connection, topic: str) -> None:
+    for row in Cursor.objects.filter(connection=connection, name__startswith=_REFUSED):
+        if row.state.get("topic") == topic:
+            row.delete()
 
 
 def _store(connection: Connection, topic: str, batch: Batch) -> None:
@@ -252,13 +269,16 @@ def tell_silence(connection: Connection) -> None:
     """Tells once that a stream is dead. After a stop of ours it is given a moment to speak again first."""
     row = Cursor.objects.filter(connection=connection, name=SILENCE).first()
     state = row.state if row else {}
-    now = clock.now()
-    if not is_silent(connection):
-        if state and now - dt.datetime.fromisoformat(state["since"]) > SILENT_AFTER:
+    if is_refused(connection) or not is_silent(connection):
+        if state:
             polling.move_cursor(connection, SILENCE, {})
-    elif not state:
+        return
+    now = clock.now()
+    if "since" not in state:
         polling.move_cursor(connection, SILENCE, {"since": now.isoformat()})
-    elif now - dt.datetime.fromisoformat(state["since"]) > BENEFIT_OF_DOUBT:
-        _tell_once(
-            connection, f"The change stream of {connection.slug} has been silent for too long; it is polled meanwhile."
-        )
+    elif not state.get("told") and now - dt.datetime.fromisoformat(state["since"]) > BENEFIT_OF_DOUBT:
+        with transaction.atomic():
+            polling.move_cursor(connection, SILENCE, {**state, "told": True})
+            audit.append(connection.organization, audit.Entry("stream.silent", connection=connection.slug))
+            text = f"The change stream of {connection.slug} has been silent for too long; it is polled meanwhile."
+            alerts.announce(connection, "failed", text)

@@ -36,8 +36,12 @@ def _is_taken(sink: Sink, event: FinancialEvent) -> bool:
 
 
 def preview(route: Route, *, last: int = 50) -> list[Shown]:
-    """The route (saved or not) over the latest events of its source, newest first."""
-    payloads = Payload.objects.filter(kind=PayloadKind.EVENT, event__connection=route.source)
+    """The route (saved or not) over the latest events of its source, newest first.
+
+    What its source itself saw no news in (a draft, our own mark) was put to no route, and is left out.
+    """
+    put_to_routes = Payload.objects.filter(kind=PayloadKind.DECISIONS, event__connection=route.source)
+    payloads = Payload.objects.filter(kind=PayloadKind.EVENT, event__in=put_to_routes.values("event"))
     sink = registry.sink(route.sink.system)
     shown = []
     for payload in payloads.select_related("event").order_by("-event_id")[:last]:

@@ -33,7 +33,7 @@ from connector.models import (
     SearchTerm,
 )
 from connector.models.base import keyed_uuid
-from connector.pipeline import audit, clock, drift, hints, stumble, unusual
+from connector.pipeline import audit, clock, drift, hints, needs, stumble, unusual
 from connector.pipeline.decisions import Decision, decide_with_history, is_older, record_key, state_key
 from connector.pipeline.hashing import term_hash, terms_of
 
@@ -205,7 +205,11 @@ def _decisions(told: Iterable[Told]) -> dict[UUID, list[Decision]]:
     for route in rows.order_by("created_at"):
         routes[route.source_id].append(route)
     return {
-        event.pk: [decide_with_history(route, event, financial) for route in routes[event.connection_id]]
+        event.pk: [
+            decide_with_history(route, event, financial)
+            for route in routes[event.connection_id]
+            if event.origin != needs.ORIGIN or not registry.sink(route.sink.system).has_targets
+        ]
         for event, financial in told
     }
 
