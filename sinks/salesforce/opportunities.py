@@ -79,11 +79,13 @@ def _account(client: Client, names: layout.Names, event: FinancialEvent) -> Row 
         return None
     account = accounts.find(client, names, event.party.id)
     if account is None:
-        raise NotYet(
+        missing = NotYet(
             f"the customer {event.party.id} of this invoice is not in Salesforce yet: its Account comes first, by a "
             "route that takes customers",
             code="no_account",
         )
+        missing.needs = ("customer", event.party.id)
+        raise missing
     return account
 
 

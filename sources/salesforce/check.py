@@ -24,6 +24,7 @@ def check(ctx: Context) -> str:
             f"the Salesforce org does not know API version {client.version}: set SALESFORCE_API_VERSION to one it has",
             code="api_version",
         )
+    client.forget_describes()  # somebody may just have mended what the last ping found
     visible = client.sobjects()
     if client.org_id and ctx.account and client.org_id[:15] != ctx.account[:15]:
         raise Misconfigured(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from connector.kernel.contracts import Context, Feedback
 from connector.kernel.errors import Misconfigured
+from connector.kernel.values import text
 from sources.salesforce import layout
 from sources.salesforce.client import Client
 from sources.salesforce.errors import Gone
@@ -39,8 +41,21 @@ def note(ctx: Context, feedback: Feedback) -> None:
         told = ": ".join(filter(None, (feedback.status.capitalize(), feedback.text)))
         length = shape.fields[layout.STATUS_FIELD].length or 255
         body[layout.STATUS_FIELD] = told if len(told) <= length else told[: length - 1] + "…"
+    if feedback.record == "customer":
+        body = _missing(client, obj, feedback.record_id, body)
     if body:
         try:
             client.update(obj, feedback.record_id, body)
         except Gone:
             return
+
+
+def _missing(client: Client, obj: str, record_id: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """What of it is not there yet: the ID of a new customer is often put on its Account from the other side first."""
+    if not body:
+        return {}
+    try:
+        row = client.get(obj, record_id, list(body))
+    except Gone:
+        return {}
+    return {field: value for field, value in body.items() if text(row, field) != value}

@@ -76,8 +76,8 @@ STATUSES: dict[grpc.StatusCode, Verdict] = {
 }
 #: Seconds to wait where too many streams are open.
 SLOWER_AFTER = 60.0
-#: A token that is refused within so many seconds of its making was not too old.
-JUST_RENEWED = 120.0
+#: A token that is refused within so many seconds of its making was refused for itself: nobody was as quick to end it.
+JUST_RENEWED = 5.0
 
 
 def verdict(error: grpc.RpcError, ctx: Context) -> VendorError:

@@ -65,8 +65,12 @@ def _add(message: descriptor_pb2.DescriptorProto, number: int, name: str, kind: 
 
 _POOL = descriptor_pool.DescriptorPool()
 _POOL.Add(_file())
+#: Made once, before there are threads: to make one while another thread drops the last use of it is not safe.
+_CLASSES: dict[str, Any] = {
+    name: message_factory.GetMessageClass(_POOL.FindMessageTypeByName(f"{PACKAGE}.{name}")) for name in _MESSAGES
+}
 
 
 def message(name: str) -> Any:
     """The class of a message."""
-    return message_factory.GetMessageClass(_POOL.FindMessageTypeByName(f"{PACKAGE}.{name}"))
+    return _CLASSES[name]

@@ -174,7 +174,7 @@ _FIELDS: dict[str, tuple[str, tuple[Field, ...]]] = {
         _derived(moment, "ActivatedDate"), _derived(lookup, "ActivatedById", holds="User"),
         _derived(picklist, "StatusCode"), _derived(text, "OrderNumber"), _derived(money, "TotalAmount"),
         text("OrderReferenceNumber", 80), _OWNER, *_TRAIL,
-        external_id("QBO_JournalEntry_Id__c"), *_ALLOCATION, text("QBO_Sync_Status__c", 40),
+        external_id("QBO_JournalEntry_Id__c"), *_ALLOCATION, text("QBO_Sync_Status__c"),
     )),
     "OrderItem": ("802", (
         lookup("Product2Id", "Product2", can_update=False),

@@ -98,7 +98,7 @@ def test_without_a_code_the_status_decides(status: grpc.StatusCode) -> None:
 
 
 def test_a_token_that_was_just_renewed_is_not_renewed_again() -> None:
-    fresh = dataclasses.replace(CTX, secrets=Secrets({"renewed_at": (NOW - dt.timedelta(seconds=30)).isoformat()}))
+    fresh = dataclasses.replace(CTX, secrets=Secrets({"renewed_at": (NOW - dt.timedelta(seconds=3)).isoformat()}))
     error = judged(grpc.StatusCode.UNAUTHENTICATED, PREFIX + "service.auth.error", fresh)
     assert type(error) is Misconfigured
     assert "locked to an IP address" in error.text
