@@ -47,10 +47,12 @@ def slack() -> Iterator[SlackStandIn]:
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings() -> None:
-    """A database file rather than memory: several threads and connections work on it."""
+    """A database file rather than memory: several threads and connections work on it. One for each process."""
     database = settings.DATABASES["default"]
     if database["ENGINE"].endswith("sqlite3"):
         database["TEST"]["NAME"] = str(VAR_DIR / "test.sqlite3")
+    else:
+        database["TEST"]["NAME"] = f"test_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ import psycopg
 
 from connector.orphans import die_with
 
-SETTINGS = ("fsync=off", "full_page_writes=off", "max_connections=100", "log_min_messages=panic")
+SETTINGS = ("fsync=off", "full_page_writes=off", "max_connections=400", "log_min_messages=panic")
 
 
 class Impossible(Exception):
