@@ -94,6 +94,7 @@ def fields_of(browser: Client, path: str) -> dict[str, Any]:
 
 def every_page(browser: Client) -> dict[str, Html]:
     """Every page of the admin that a link could lead to, by its path."""
+    page(browser, "/admin/")  # the first request puts the pages on the site
     paths = [
         "/admin/",
         "/admin/connector/",

@@ -113,7 +113,7 @@ def test_long_reasons_are_cut_to_the_field(org: SalesforceStandIn) -> None:
     SALESFORCE.note(ctx, Feedback("order", order, "refused", text="no " * 200))
     status = org.record("Order", order)["QBO_Sync_Status__c"]
     assert status == ("Refused: " + "no " * 200)[: len(status) - 1] + "…"
-    assert len(status) == 40
+    assert len(status) == 255
 
 
 def test_where_there_is_nothing_to_mark_nothing_is_written(org: SalesforceStandIn) -> None:
