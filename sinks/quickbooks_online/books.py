@@ -1,7 +1,8 @@
 """What an entry may refer to: the company's items, accounts, departments, classes and customers, and its own rules.
 
-The lists are read whole and kept in this process. Before each use one call asks what has changed since, so that an
-entry is checked against the present state for little; what was found wrong is looked at once more in lists read anew.
+The lists are read whole and kept in this process, customers as they are met. One call asks what has changed since, a
+few seconds apart at most, so that an entry is checked against the present state for little; what was found wrong is
+looked at once more in lists read anew, and QuickBooks itself refuses what became inactive within those seconds.
 """
 
 from __future__ import annotations
@@ -20,8 +21,11 @@ from sources.quickbooks_online.errors import Gone
 from sources.quickbooks_online.queries import PAGE, everything
 
 LISTS = ("Account", "Item", "Department", "Class")
+CUSTOMER = "Customer"
 #: Lists are read anew after this long, and when more has changed than one answer holds.
 KEPT = dt.timedelta(minutes=10)
+#: So long an answer about changes is believed: with many orders at once, it is asked for once for all of them.
+BELIEVED = dt.timedelta(seconds=5)
 _CHANGES = 1000
 #: How far the question for changes reaches back behind the last answer: the vendor's clock may not be ours.
 _OVERLAP = dt.timedelta(minutes=2)
@@ -55,8 +59,9 @@ class Books:
     home_currency: str
     is_multicurrency: bool
     closed_until: dt.date | None
-    #: The vendor's time of the last answer, and ours of the whole reading.
+    #: The vendor's time of the last answer, ours of that, and ours of the whole reading.
     as_of: dt.datetime
+    asked_at: dt.datetime
     read_at: dt.datetime
 
     def find(self, entity: str, record_id: str) -> Entry | None:
@@ -94,17 +99,23 @@ _shelf = _Shelf()
 
 def load(ctx: Context, client: Client, *, is_anew: bool = False) -> Books:
     """The books as they are now."""
-    key = _key(ctx)
+    key, now = _key(ctx), ctx.now()
     books = None if is_anew else _shelf.get(key)
-    if books is not None and ctx.now() - books.read_at < KEPT:
-        try:
-            changed, at = client.changes(LISTS, books.as_of - _OVERLAP)
-        except Reject:
-            changed, at = {}, None
-        if at is not None and sum(len(rows) for rows in changed.values()) < _CHANGES:
-            lists = {entity: {**books.lists[entity], **_entries(entity, changed.get(entity, ()))} for entity in LISTS}
-            return _shelf.put(key, dataclasses.replace(books, lists=lists, as_of=at))
-    return _shelf.put(key, _read(ctx, client))
+    if books is None or now - books.read_at >= KEPT:
+        return _shelf.put(key, _read(ctx, client))
+    if now - books.asked_at < BELIEVED:
+        return books
+    try:
+        changed, at = client.changes((*LISTS, CUSTOMER), books.as_of - _OVERLAP)
+    except Reject:
+        changed, at = {}, None
+    if at is None or sum(len(rows) for rows in changed.values()) >= _CHANGES:
+        return _shelf.put(key, _read(ctx, client))
+    lists = {entity: {**books.lists[entity], **_entries(entity, changed.get(entity, ()))} for entity in LISTS}
+    met = books.lists[CUSTOMER]
+    newer = _entries(CUSTOMER, changed.get(CUSTOMER, ()))
+    lists[CUSTOMER] = {**met, **{record_id: entry for record_id, entry in newer.items() if record_id in met}}
+    return _shelf.put(key, dataclasses.replace(books, lists=lists, as_of=at, asked_at=now))
 
 
 def forget(ctx: Context) -> None:
@@ -116,16 +127,23 @@ def _key(ctx: Context) -> tuple[str, str]:
     return ctx.app.get("api_url", ""), ctx.account
 
 
-def customer(client: Client, record_id: str) -> Entry | None:
-    """The customer with that ID, inactive ones included; None when there is none."""
+def customer(ctx: Context, client: Client, record_id: str) -> Entry | None:
+    """The customer with that ID, inactive ones included; None when there is none. To be asked for after `load`."""
+    books = _shelf.get(_key(ctx))
+    if books is not None and (met := books.find(CUSTOMER, record_id)) is not None:
+        return met
     try:
-        return _entry("Customer", client.read("Customer", record_id))
+        entry = _entry(CUSTOMER, client.read(CUSTOMER, record_id))
     except (Gone, BadValue):
         return None
     except Reject as error:
         if error.code == "2030":  # not a number
             return None
         raise
+    if books is not None:
+        met_now = {**books.lists[CUSTOMER], record_id: entry}
+        _shelf.put(_key(ctx), dataclasses.replace(books, lists={**books.lists, CUSTOMER: met_now}))
+    return entry
 
 
 def _read(ctx: Context, client: Client) -> Books:
@@ -138,7 +156,7 @@ def _read(ctx: Context, client: Client) -> Books:
         lists = _whole_lists(client)
     except BadValue as error:
         raise Retry(f"QuickBooks Online's lists cannot be read: {error}") from None
-    return Books(lists, home, is_multicurrency, closed_until, as_of=started, read_at=started)
+    return Books(lists, home, is_multicurrency, closed_until, as_of=started, asked_at=started, read_at=started)
 
 
 def _whole_lists(client: Client) -> Lists:
@@ -155,7 +173,7 @@ def _whole_lists(client: Client) -> Lists:
             if len(result) >= PAGE:
                 pages.append(everything(query.entity, query.start + PAGE))
         queries = pages
-    return lists
+    return {**lists, CUSTOMER: {}}
 
 
 def _entries(entity: str, rows: Iterable[Row]) -> dict[str, Entry]:

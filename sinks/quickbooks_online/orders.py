@@ -185,7 +185,7 @@ def _known_customer(client: Client, event: FinancialEvent) -> str:
 
 def _draft(ctx: Context, client: Client, order: Order, customer_id: str, *, is_anew: bool = False) -> journal.Draft:
     books = shelf.load(ctx, client, is_anew=is_anew)
-    customer = shelf.customer(client, customer_id) if customer_id else None
+    customer = shelf.customer(ctx, client, customer_id) if customer_id else None
     dates = [_day(ctx, order.event), *([_today(ctx)] if order.live else [])]
     return journal.draft(order.event, order.settings, books, customer, dates)
 

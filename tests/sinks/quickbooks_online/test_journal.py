@@ -38,6 +38,7 @@ BOOKS = Books(
     is_multicurrency=False,
     closed_until=None,
     as_of=NOW,
+    asked_at=NOW,
     read_at=NOW,
 )
 INCOME = {"D": "82", "pump": "79"}

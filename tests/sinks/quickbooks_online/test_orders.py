@@ -105,8 +105,24 @@ def test_lists_are_read_once_and_what_changed_since_each_time(books: Books) -> N
     assert refused.value.reasons == ("line 2: its item in QuickBooks (6) is inactive: make it active",)
     books.intuit.calls.clear()
     books.put("Item", Id="6", Name="Pump", Sku="SKU-2", IncomeAccountRef={"value": "79"}, Active=True)
+    books.now += dt.timedelta(seconds=10)
     books.post(order(record_id="801Sm00000Ordr2IAA", number="00000108"))
-    assert [call.path.rsplit("/", 1)[-1] for call in books.intuit.calls] == ["query", "cdc", "58", "journalentry"]
+    assert [call.path.rsplit("/", 1)[-1] for call in books.intuit.calls] == ["query", "cdc", "journalentry"]
+    books.intuit.calls.clear()
+    books.post(order(record_id="801Sm00000Ordr3IAA", number="00000109"))
+    assert [call.path.rsplit("/", 1)[-1] for call in books.intuit.calls] == ["query", "journalentry"]
+
+
+def test_a_customer_that_became_inactive_is_noticed_though_it_was_read_before(books: Books) -> None:
+    books.post(order())
+    books.intuit.deactivate(books.realm, "Customer", "58")
+    books.now += dt.timedelta(seconds=10)
+    with pytest.raises(Refuse) as refused:
+        books.post(order(record_id="801Sm00000Ordr2IAA", number="00000108"))
+    assert refused.value.reasons == ("the QuickBooks customer 58 is inactive: make it active",)
+    books.put("Customer", Id="58", DisplayName="Northwind Bakery", CurrencyRef={"value": "USD"}, Active=True)
+    books.post(order(record_id="801Sm00000Ordr2IAA", number="00000108"))
+    assert len(books.entries()) == 2
 
 
 @pytest.mark.parametrize("kind", ["cut_after", "truncate"])
