@@ -63,7 +63,7 @@ check: $(VENV)/.dev
 	$(VENV)/bin/lint-imports
 	@echo "manage.py check --deploy"; $(DEPLOYED) check --deploy --fail-level WARNING
 	@echo "manage.py makemigrations --check"; $(DEPLOYED) makemigrations --check --dry-run
-	@if $(PY) -c "import urllib.request; urllib.request.urlopen('$(AUDIT_RECORDS)', timeout=10)" 2>/dev/null; \
+	@if $(PY) -c "import requests; requests.get('$(AUDIT_RECORDS)', timeout=10).raise_for_status()" 2>/dev/null; \
 	then $(VENV)/bin/pip-audit --require-hashes --disable-pip --progress-spinner off -r requirements.txt; \
 	else echo "skipped: dependency audit: $(AUDIT_RECORDS) cannot be read from here"; fi
 
