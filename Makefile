@@ -10,8 +10,8 @@ PIP := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes
 ALONE = env -u REDIS_URL ENV_FILE=/dev/null VAR_DIR="$(CURDIR)/var/test" \
 	SECRET_KEY="$$($(PY) -c 'import secrets; print(secrets.token_urlsafe(50))')" \
 	ENCRYPTION_KEYS="$$($(PY) -c 'import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())')"
-# Much of the suite waits for clocks: three files at once keep two cores busy.
-SIDE_BY_SIDE := -n 3 --dist loadfile
+# Much of the suite waits for clocks: two files at once keep two cores busy.
+SIDE_BY_SIDE := -n 2 --dist loadfile
 DEPLOYED = $(ALONE) DEBUG=false DATABASE_URL=sqlite://:memory: PUBLIC_URL=https://connector.example $(PY) manage.py
 AUDIT_RECORDS := https://pypi.org/pypi/pip/json
 

@@ -12,12 +12,18 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.db import connection
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from connector.pipeline import hashing
 from sinks.slack.standin import SlackStandIn
 from sources.quickbooks_online.standin import IntuitStandIn
 from tests.environment import VAR_DIR
 from tests.standins import environment, new_intuit, new_slack
+
+# No test depends on how fast the machine is.
+hypothesis_settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("suite")
 
 # One pair for the tests that run in this process: their addresses must stand before the settings are read.
 _intuit, _slack = new_intuit(), new_slack()

@@ -22,7 +22,7 @@ NOON = dt.datetime(2026, 11, 20, 12, 0, 5, tzinfo=dt.UTC)
 FIXTURES = Path(__file__).parent / "fixtures"
 VERSION = "68.0"
 APP = {"grant_type": "client_credentials", "client_id": "fake-client-id", "client_secret": "fake-client-secret"}
-RPC_SECONDS = 10
+RPC_SECONDS = 30.0
 
 
 class Reply:
