@@ -19,7 +19,7 @@ from tests.salesforce.installation import Installation, every
 from tests.salesforce.world import CUSTOMER
 from tests.stack import REALM, wait_for
 
-ORDERS, CUSTOMERS = int(os.environ.get("ORDERS", "60")), int(os.environ.get("CUSTOMERS", "40"))
+ORDERS, CUSTOMERS = int(os.environ.get("ORDERS", "40")), int(os.environ.get("CUSTOMERS", "40"))
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300 + 3 * ORDERS + 3 * CUSTOMERS)]
 
 

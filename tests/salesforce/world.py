@@ -28,7 +28,6 @@ from connector.models import (
     FeedbackState,
     InboxEvent,
     Link,
-    Mailbox,
     Organization,
     Route,
 )
@@ -229,7 +228,8 @@ class TwoWays:
         now = clock.now()
         due = Delivery.objects.filter(state=DeliveryState.WAITING, next_attempt_at__lte=now, mailbox__hold="")
         doubt = Delivery.objects.filter(state=DeliveryState.SENDING, lease_until__lte=now)
-        return list(Mailbox.objects.filter(deliveries__in=due | doubt).distinct().values_list("pk", flat=True))
+        # The oldest event first: what a record needs was told before it.
+        return list(dict.fromkeys((due | doubt).order_by("event_id").values_list("mailbox_id", flat=True)))
 
     def write_notes(self) -> bool:
         tries = sum(Feedback.objects.values_list("attempts", flat=True))
