@@ -127,6 +127,8 @@ class FreshBooksScene(Scene):
         small = self._new_invoice("FB-2041", 5001, "1480.00", "ar")
         self.say(f"FreshBooks tells of it {_ECHOES + 1} times")
         yield self.stage.until(*self._first.values())
+        # What the callbacks of its making still have to say must be read before it changes.
+        yield self.stage.pause(_SETTLE_SECONDS + 2)
         self.freshbooks.send(ACCOUNT, small["id"])
         self.say("invoice FB-2041 is emailed to the client")
         yield self.stage.until(*self._expect_invoice("emailed", small, "ar"))
