@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import time_machine
 
@@ -56,7 +57,8 @@ def test_a_worker_that_dies_before_the_note_or_in_it_leaves_it_to_the_next(world
     assert len([write for write in world.org.writes if write.object == "Order"]) == 1
 
 
-def test_notes_on_one_order_are_written_in_their_order(world: TwoWays) -> None:
+def test_notes_on_one_order_are_written_in_their_order(world: TwoWays, settings: Any) -> None:
+    settings.RETRY_BASE_SECONDS = 600  # the first is not tried again by itself while this looks
     account = world.linked_account()
     order = world.order(account)
     world.org.fail(r"PATCH .*/sobjects/Order/", "answer", answer=ANSWERS["unavailable"]())
