@@ -11,7 +11,7 @@ ALONE = env -u REDIS_URL ENV_FILE=/dev/null VAR_DIR="$(CURDIR)/var/test" \
 	SECRET_KEY="$$($(PY) -c 'import secrets; print(secrets.token_urlsafe(50))')" \
 	ENCRYPTION_KEYS="$$($(PY) -c 'import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())')"
 # Much of the suite waits for clocks: two files at once keep two cores busy.
-SIDE_BY_SIDE := -n 2 --dist loadfile
+SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 DEPLOYED = $(ALONE) DEBUG=false DATABASE_URL=sqlite://:memory: PUBLIC_URL=https://connector.example $(PY) manage.py
 AUDIT_RECORDS := https://pypi.org/pypi/pip/json
 

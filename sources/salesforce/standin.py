@@ -113,6 +113,10 @@ class SalesforceStandIn(Org):
         """The next calls of "Subscribe", "GetTopic" or "GetSchema" are refused with this code (without its prefix)."""
         self.pubsub.fail(rpc, code, times=times)
 
+    def allow_rpcs(self) -> None:
+        """No scripted refusal of a call is left."""
+        self.pubsub.allow()
+
     def deny_topic(self, topic: str, is_denied: bool = True) -> None:
         """The integration user loses View All Records on a topic's object, or has it again."""
         (self.pubsub.denied_topics.add if is_denied else self.pubsub.denied_topics.discard)(topic)

@@ -113,6 +113,11 @@ class PubSubServer:
         with self.bus.changed:
             self._failures += [(rpc, code, number) for number in range(times)]
 
+    def allow(self) -> None:
+        """No scripted error is left."""
+        with self.bus.changed:
+            self._failures.clear()
+
     def end_streams(self) -> None:
         """Ends every open stream normally."""
         self._end(None)

@@ -1,5 +1,5 @@
 """`python -m tests.gauntlet [--events N] [--faults N] [--seed N] [--database sqlite|postgres] [--hosts 1|2]
-[--systems quickbooks_online,quickbooks_desktop,freshbooks] [--kinds kill,flush,freeze,slack,postgres,SYSTEM]`
+[--systems SYSTEM,SYSTEM] [--kinds kill,flush,freeze,slack,postgres,SYSTEM]`: a SYSTEM is one of `happenings.SYSTEMS`.
 
 Exit code 0 only when nothing was lost, doubled or out of order.
 """

@@ -6,7 +6,11 @@ import collections
 import dataclasses
 import random
 
-SYSTEMS = ("quickbooks_online", "quickbooks_desktop", "freshbooks")
+#: What is told in Slack, and what is kept in step.
+TOLD = ("quickbooks_online", "quickbooks_desktop", "freshbooks")
+SYSTEMS = (*TOLD, "salesforce")
+#: The connection of the company that is kept in step with the org.
+LEDGER = "acme-ledger"
 CHANNEL, EVERYTHING = "C0GAUNTLET{:02}", "C0GAUNTLETALL"
 #: A record meets its second happening no sooner than so many seconds after its first, and so often.
 SETTLED = 4.0

@@ -22,6 +22,8 @@ from tests.gauntlet.traffic import Traffic
 from tests.gauntlet.traffic_desktop import DesktopTraffic
 from tests.gauntlet.traffic_freshbooks import FreshBooksTraffic
 from tests.gauntlet.traffic_online import OnlineTraffic
+from tests.gauntlet.traffic_salesforce import SalesforceTraffic
+from tests.gauntlet.traffic_salesforce import plan as acts
 from tests.postgres import Server
 from tests.stack import ROOT, Stack, acme
 from tests.standins import new_slack
@@ -91,6 +93,9 @@ def _books(stack: Stack, options: Options) -> list[Traffic]:
     """The books of each system, with all that will happen in them."""
     found: list[Traffic] = []
     for system, events in options.shares.items():
+        if system == SalesforceTraffic.system:
+            found.append(SalesforceTraffic(stack, acts(options.seed, events, options.length), options.seed))
+            continue
         batches = plan(system, options.seed, events, options.channels, options.length)
         if system == OnlineTraffic.system:
             found.append(OnlineTraffic(stack, batches, options.seed))
@@ -109,8 +114,8 @@ def _running(stack: Stack, books: Sequence[Traffic], second: SecondHost | None, 
     stack.start()
     document = acme(stack)
     (organization,) = document["organizations"]
-    organization["connections"] = [organization["connections"][1], *(each.connection for each in books)]
-    organization["routes"] = [route for each in books for route in _routes(each, options)]
+    organization["connections"] = [organization["connections"][1], *(one for each in books for one in each.connections)]
+    organization["routes"] = [route for each in books for route in each.routes(options.channels)]
     stack.configure(document)
     for each in books:
         each.settle_in()
@@ -121,23 +126,6 @@ def _running(stack: Stack, books: Sequence[Traffic], second: SecondHost | None, 
     finally:
         if second:
             second.stop()
-
-
-def _routes(books: Traffic, options: Options) -> Iterator[dict[str, Any]]:
-    """The systems share their channels: one for each thousand of amounts, and one for everything."""
-    ends = {"from": books.slug, "to": "acme-slack"}
-    told = ["bill.*", "invoice.*", "bill_payment.*", "payment.*", "purchase_order.*", "expense.*"]
-    for number in range(options.channels):
-        yield {
-            **ends,
-            "name": f"Band {number} of {books.system}",
-            "channel": CHANNEL.format(number),
-            "events": told,
-            "where": {"min_amount": str(1000 * number), "max_amount": str(1000 * number + 999)},
-            "digest_after": 0,
-        }
-    name = f"Everything of {books.system}"
-    yield {**ends, "name": name, "channel": EVERYTHING, "events": ["*"], "digest_after": 10}
 
 
 def _run(
@@ -155,7 +143,7 @@ def _run(
         postgres=is_postgres,
     )
     saboteur = Saboteur(stack, books, second=second, server=server)
-    watch = Watch(slack=stack.slack, **{each.system: each for each in books})
+    watch = Watch(slack=stack.slack, intuit=stack.intuit, **{each.system: each for each in books})
     for each in books:
         each.start()
     try:
@@ -222,12 +210,15 @@ def _result(
         # A wiped pace and a thawed worker explain much, but nothing that the Web Connector sees.
         notes[saboteur.explains(at, case.text) and case.system != DesktopTraffic.system].append(case)
     sent = [happening for each in books for happening in each.sent]
+    findings = oracle.judge(sent, stack.posts(), _stored(stack), audit, saboteur.frozen)
+    for each in books:
+        each.judge(findings)
     return Result(
         options=options,
         database="PostgreSQL" if stack.env.get("DATABASE_URL", "").startswith("postgres") else "SQLite",
         happened=saboteur.done,
         missed=saboteur.missed,
-        findings=oracle.judge(sent, stack.posts(), _stored(stack), audit, saboteur.frozen),
+        findings=findings,
         refused=sum((each.refused for each in books), collections.Counter()),
         slowest=max(each.slowest for each in books),
         seconds_to_calm=seconds,

@@ -36,7 +36,14 @@ OF_SYSTEM: Mapping[str, Mapping[str, int]] = {
         "503": 5, "429": 5, "500": 3, "401": 4, "truncated": 4, "slow": 3, "cut": 3, "token expired": 5,
         "token expired, refresh 503": 4, "token expired, refresh cut": 5, "token expired, refresh lost": 3,
     },
+    "salesforce": {
+        "503": 4, "502 page": 3, "throttle": 3, "locked row": 4, "truncated": 3, "slow": 3, "token revoked": 4,
+        "streams cut": 4, "streams ended": 2, "stream refused": 3, "stream deaf": 3, "record written, answer cut": 6,
+        "record written, worker killed": 6, "ledger written, answer cut": 6, "ledger written, listener killed": 4,
+    },
 }  # fmt: skip
+#: The listener runs only where there is something to listen to.
+LISTENER = {"kill": {"listen": 8}, "freeze": {"listen": 3}}
 SECOND_HOST = {"kill": {"slack 2": 8, "work 2": 6}, "freeze": {"slack 2": 8, "work 2": 4}}
 POSTGRES = {"postgres": {"restart": 8, "disconnect": 8}}
 #: A quiet update of the Web Connector makes no fewer calls.
@@ -64,6 +71,7 @@ class Fault:
 def menu(systems: Collection[str] = SYSTEMS, *, hosts: int = 1, postgres: bool = False) -> dict[tuple[str, str], int]:
     """(kind, target) -> weight of everything that can happen."""
     menus = [MENU, {system: OF_SYSTEM[system] for system in systems}]
+    menus += [LISTENER] if "salesforce" in systems else []
     menus += [SECOND_HOST] if hosts > 1 else []
     menus += [POSTGRES] if postgres else []
     return {

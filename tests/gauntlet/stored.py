@@ -14,7 +14,7 @@ def main() -> None:
 
     from connector.models import Attempt, Delivery, InboxEvent
 
-    deliveries = Delivery.objects.select_related("mailbox", "message", "event").order_by("event_id")
+    deliveries = Delivery.objects.select_related("mailbox__connection", "message", "event").order_by("event_id")
     json.dump(
         {
             "events": [
@@ -29,6 +29,7 @@ def main() -> None:
             "deliveries": [
                 {
                     "id": str(row.pk), "event": str(row.event_id), "system": row.event.system, "state": row.state,
+                    "sink": row.mailbox.connection.system,
                     "reason": row.reason, "channel": row.mailbox.target, "message": str(row.message_id),
                     "ts": row.message.ts if row.message else "", "attempts": row.attempts,
                 }

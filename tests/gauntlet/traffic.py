@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from tests.gauntlet.happenings import Batch, Happening
+from tests.gauntlet.happenings import CHANNEL, EVERYTHING, Batch, Happening
+from tests.gauntlet.oracle import Findings
 from tests.gauntlet.schedule import Fault
 from tests.stack import Stack
 
@@ -44,9 +45,31 @@ class Traffic:
         raise NotImplementedError
 
     @property
+    def connections(self) -> list[dict[str, Any]]:
+        return [self.connection]
+
+    def routes(self, channels: int) -> list[dict[str, Any]]:
+        """The systems share their channels: one for each thousand of amounts, and one for everything."""
+        ends = {"from": self.slug, "to": "acme-slack"}
+        told = ["bill.*", "invoice.*", "bill_payment.*", "payment.*", "purchase_order.*", "expense.*"]
+        bands = [
+            {
+                **ends,
+                "name": f"Band {number} of {self.system}",
+                "channel": CHANNEL.format(number),
+                "events": told,
+                "where": {"min_amount": str(1000 * number), "max_amount": str(1000 * number + 999)},
+                "digest_after": 0,
+            }
+            for number in range(channels)
+        ]
+        name = f"Everything of {self.system}"
+        return [*bands, {**ends, "name": name, "channel": EVERYTHING, "events": ["*"], "digest_after": 10}]
+
+    @property
     def violations(self) -> list[str]:
-        """What the product did that the vendor would not put up with."""
-        raise NotImplementedError
+        """What the product did that this vendor would not put up with (Intuit and Slack speak for themselves)."""
+        return []
 
     @property
     def notes(self) -> list[tuple[str, str]]:
@@ -81,6 +104,9 @@ class Traffic:
 
     def make_peace(self) -> None:
         """No scripted fault is left."""
+
+    def judge(self, findings: Findings) -> None:
+        """Adds what is wrong in books that are written to; what is told in Slack is judged from there."""
 
     def _works(self) -> Sequence[Callable[[], None]]:
         raise NotImplementedError

@@ -63,10 +63,6 @@ class OnlineTraffic(Traffic):
         return {"slug": self.slug, "system": self.system, "account": REALM, "credentials": credentials}
 
     @property
-    def violations(self) -> list[str]:
-        return self._intuit.violations
-
-    @property
     def is_over(self) -> bool:
         return not any(thread.is_alive() for thread in self._threads)
 

@@ -7,14 +7,14 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
 
 from sources.salesforce.standin import SalesforceStandIn
-from tests.salesforce.world import BACK, CHANNEL, CLEARING, CUSTOMER, ENTRY, OPS, ORG, STATUS, THERE, furnish
+from tests.salesforce.books import BACK, THERE, WANTED, Books
 from tests.stack import REALM, Stack, acme, wait_for
 
+CHANNEL, OPS = "C0ORDERS1", "C0OPS0001"
 #: Kind of process -> a word of its command line.
 PROCESSES = {"worker": "work@", "listener": "manage.py listen"}
 
@@ -27,10 +27,7 @@ class Installation(Stack):
         paces = {"HTTP_TIMEOUT_SECONDS": "5", "DELIVERY_LEASE_SECONDS": "12", "RETRY_BASE_SECONDS": "1"}
         endpoint = {"SALESFORCE_PUBSUB_ENDPOINT": self.org.pubsub_endpoint, "SALESFORCE_PUBSUB_PLAINTEXT": "true"}
         super().__init__(**paces, **endpoint, **env)
-        self.company = self.intuit.add_company(REALM, "Acme Services LLC")
-        furnish(self.intuit, REALM)
-        self.pump = self.org.add_product("Pump", "1", code="PUMP", sku="PUMP-20")
-        self.labour = self.org.add_product("Installation", "1", code="Installation")
+        self.books = Books(self.intuit, self.org, REALM)
         for channel in (CHANNEL, OPS):
             self.slack.add_channel(channel, channel.lower())
         self.intuit.subscribe(f"{self.url}/webhooks/quickbooks-online/")
@@ -49,14 +46,11 @@ class Installation(Stack):
     def document(self) -> dict[str, Any]:
         found = acme(self)
         (organization,) = found["organizations"]
-        keys = {"client_id": "fake-client-id", "client_secret": "fake-client-secret"}
-        crm = {"slug": "acme-salesforce", "system": "salesforce", "account": ORG, "credentials": keys}
-        organization["connections"].append({**crm, "settings": {"instance_url": self.org.url, "currency": "USD"}})
-        wanted = {"debit_account": CLEARING, "credit_account": "", "create_customers": "all"}
+        organization["connections"].append(self.books.connection("acme-salesforce"))
         troubles = {"to": "acme-slack", "channel": OPS, "events": ["connection.*"]}
         organization["routes"] = [
             {"name": "There", "from": "acme-books", "to": "acme-salesforce", "events": THERE},
-            {"name": "Back", "from": "acme-salesforce", "to": "acme-books", "events": BACK, "settings": wanted},
+            {"name": "Back", "from": "acme-salesforce", "to": "acme-books", "events": BACK, "settings": WANTED},
             {"name": "Troubles of the books", "from": "acme-books", **troubles},
             {"name": "Troubles of the org", "from": "acme-salesforce", **troubles},
         ]
@@ -78,45 +72,19 @@ class Installation(Stack):
         yield
         self.org.forget_events_before(self.org.now())
         self.org.expire_replay_ids()
-        with self.org.bus.changed:
-            self.org.pubsub._failures.clear()
+        self.org.allow_rpcs()
 
     def linked_accounts(self, count: int) -> list[str]:
         """Accounts with their customers."""
         accounts = [self.org.create("Account", Name=f"Customer {number:03}") for number in range(count)]
         wait_for(
-            lambda: all(self.org.record("Account", each)[CUSTOMER] for each in accounts),
+            lambda: all(self.books.customer_of(each) for each in accounts),
             60 + count,
             what="every account to have its customer",
         )
         return accounts
 
     # --- what became of it -------------------------------------------------------------------------------------------
-
-    def entries(self) -> dict[str, dict[str, Decimal]]:
-        """The journal entries: number -> what each account was debited. A number used twice is an error."""
-        found: dict[str, dict[str, Decimal]] = {}
-        with self.intuit.lock:
-            rows = list(self.company.rows("JournalEntry"))
-        for row in rows:
-            assert row["DocNumber"] not in found, f"{row['DocNumber']} was posted twice"
-            found[row["DocNumber"]] = sums_of(row)
-        return found
-
-    def wanted_sum(self, order: str) -> dict[str, Decimal]:
-        """What an order must come to, by its own lines: half-up cents, each line by itself."""
-        sums: dict[str, Decimal] = {}
-        for item in self.org.all_of("OrderItem"):
-            if item["OrderId"] == order:
-                account = "41" if item["Product2Id"] == self.pump else "42"
-                cents = (item["Quantity"] * item["UnitPrice"]).quantize(Decimal("0.01"), ROUND_HALF_UP)
-                sums[account] = sums.get(account, Decimal(0)) - cents
-                sums[CLEARING] = sums.get(CLEARING, Decimal(0)) + cents
-        return sums
-
-    def mark(self, order: str) -> tuple[str, str]:
-        row = self.org.record("Order", order)
-        return str(row[ENTRY] or ""), str(row[STATUS] or "")
 
     def writes(self) -> int:
         return len(self.intuit.writes) + len(self.org.writes)
@@ -145,17 +113,6 @@ class Installation(Stack):
                 kib = next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
                 found[kind] = round(found.get(kind, 0.0) + kib / 1024, 1)
         return found
-
-
-def sums_of(row: dict[str, Any]) -> dict[str, Decimal]:
-    """What each account was debited by an entry; it must be balanced."""
-    sums: dict[str, Decimal] = {}
-    for line in row["Line"]:
-        detail = line["JournalEntryLineDetail"]
-        account, sign = detail["AccountRef"]["value"], 1 if detail["PostingType"] == "Debit" else -1
-        sums[account] = sums.get(account, Decimal(0)) + sign * Decimal(line["Amount"])
-    assert not sum(sums.values()), f"{row['DocNumber']} is not balanced"
-    return sums
 
 
 def undone(status: Any) -> dict[str, int]:

@@ -11,7 +11,8 @@ from connector.kernel.contracts import Secrets
 from connector.models import AuditEntry, Connection, Feedback
 from connector.pipeline import clock, connections, credentials, feedback
 from sources.salesforce.standin_faults import ANSWERS, VendorError
-from tests.salesforce.world import ENTRY, TwoWays
+from tests.salesforce.books import ENTRY
+from tests.salesforce.world import TwoWays
 
 
 def row(order: str) -> Feedback:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from tests.salesforce.world import CHANNEL, CLEARING, CUSTOMER, INCOME, SERVICES, TwoWays
+from tests.salesforce.books import CLEARING, CUSTOMER, INCOME, SERVICES
+from tests.salesforce.world import CHANNEL, TwoWays
 
 
 def test_a_customer_with_its_invoice_becomes_an_account_with_its_opportunity(world: TwoWays) -> None:

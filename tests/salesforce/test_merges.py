@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from connector.models import AuditEntry
-from tests.salesforce.world import CUSTOMER, TwoWays
+from tests.salesforce.books import CUSTOMER
+from tests.salesforce.world import TwoWays
 
 
 def customer_of(world: TwoWays, account: str) -> str:

@@ -11,7 +11,8 @@ import pytest
 
 from connector.models import AuditEntry, Delivery, Feedback, Hold, Link
 from connector.pipeline import replay
-from tests.salesforce.world import CLEARING, ENTRY, INCOME, TwoWays
+from tests.salesforce.books import CLEARING, ENTRY, INCOME
+from tests.salesforce.world import TwoWays
 
 NEGATIVE = {CLEARING: Decimal("-300.50"), INCOME: Decimal("300.50")}
 POSITIVE = {CLEARING: Decimal("300.50"), INCOME: Decimal("-300.50")}

@@ -13,7 +13,8 @@ from django.core.management import CommandError, call_command
 
 from connector.models import Connection, Route
 from connector.pipeline import connections, listening
-from tests.salesforce.world import CHANNEL, CUSTOMER, TwoWays
+from tests.salesforce.books import CUSTOMER
+from tests.salesforce.world import CHANNEL, TwoWays
 
 EXAMPLE = """
 version: 1

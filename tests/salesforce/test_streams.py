@@ -13,7 +13,8 @@ from django.core.management import CommandError, call_command
 
 from connector.models import Connection, Cursor, InboxEvent
 from connector.pipeline import clock, listening, polling, sweep
-from tests.salesforce.world import CUSTOMER, TwoWays
+from tests.salesforce.books import CUSTOMER
+from tests.salesforce.world import TwoWays
 from tests.stack import wait_for
 
 

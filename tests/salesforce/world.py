@@ -12,7 +12,6 @@ import itertools
 import os
 import threading
 import time
-from decimal import Decimal
 from typing import Any
 
 from connector import registry
@@ -48,32 +47,12 @@ from connector.pipeline import (
 from sinks.slack.standin import SlackStandIn
 from sources.quickbooks_online.standin import IntuitStandIn
 from sources.salesforce.standin import SalesforceStandIn
+from tests.salesforce.books import BACK, CUSTOMER, ENTRY, ORG, STATUS, THERE, WANTED, Entries, furnish, sums_of
 
-ORG = "00D000000000001"
 CHANNEL, OPS = "C0ORDERS1", "C0OPS0001"
-CLEARING, INCOME, SERVICES = "91", "41", "42"
-STATUS, ENTRY, CUSTOMER = "QBO_Sync_Status__c", "QBO_JournalEntry_Id__c", "QBO_Customer_Id__c"
-THERE = ["customer.*", "invoice.*"]
-BACK = ["order.*", "customer.created", "customer.updated"]
-
 
 #: Of each world its own: what the connector and Intuit remember of a company goes by its ID.
 _realms = itertools.count(9130350000002000)
-
-
-def furnish(intuit: IntuitStandIn, realm: str) -> None:
-    """What the company sells, and the accounts that it goes to."""
-    for number, name, kind in (
-        (CLEARING, "Order Clearing", "Other Current Asset"),
-        (INCOME, "Product Sales", "Income"),
-        (SERVICES, "Services", "Income"),
-    ):
-        intuit.put(realm, "Account", {"Id": number, "Name": name, "FullyQualifiedName": name, "AccountType": kind})
-    for number, name, sku, account in (("5", "Pump", "PUMP-20", INCOME), ("6", "Installation", "", SERVICES)):
-        item = {"Id": number, "Name": name, "FullyQualifiedName": name, "Type": "NonInventory"}
-        intuit.put(realm, "Item", {**item, "IncomeAccountRef": {"value": account}, **({"Sku": sku} if sku else {})})
-    intuit.put(realm, "Department", {"Id": "2", "Name": "West", "FullyQualifiedName": "West"})
-    intuit.put(realm, "Class", {"Id": "7", "Name": "Retail", "FullyQualifiedName": "Retail"})
 
 
 def new_org() -> SalesforceStandIn:
@@ -104,8 +83,7 @@ class TwoWays:
         self.chat = self._connect("acme-slack", "slack", "T00000001")
         self.authorize()
         self.there = self.route("Customers and invoices to Salesforce", self.books, self.crm, THERE)
-        wanted = {"debit_account": CLEARING, "credit_account": "", "create_customers": "all"}
-        self.back = self.route("Orders and customers to the ledger", self.crm, self.books, BACK, settings=wanted)
+        self.back = self.route("Orders and customers to the ledger", self.crm, self.books, BACK, settings=WANTED)
         self._told = self._heard = 0
         self.begin_streams()
 
@@ -259,18 +237,12 @@ class TwoWays:
         lines = lines or ((self.pump, 2, "150.25"),)
         return self.org.add_order(account, lines, activate=activate, **fields)
 
-    def entries(self) -> dict[str, dict[str, Decimal]]:
-        """The journal entries: number -> what each account was debited. A number used twice is an error."""
-        found: dict[str, dict[str, Decimal]] = {}
+    def entries(self) -> Entries:
+        """The journal entries. A number used twice is an error."""
+        found: Entries = {}
         for row in self.company.rows("JournalEntry"):
-            sums: dict[str, Decimal] = {}
-            for line in row["Line"]:
-                detail = line["JournalEntryLineDetail"]
-                account, sign = detail["AccountRef"]["value"], 1 if detail["PostingType"] == "Debit" else -1
-                sums[account] = sums.get(account, Decimal(0)) + sign * Decimal(line["Amount"])
             assert row["DocNumber"] not in found
-            assert not sum(sums.values())
-            found[row["DocNumber"]] = sums
+            found[row["DocNumber"]] = sums_of(row)
         return found
 
     def customers(self) -> dict[str, dict[str, Any]]:
