@@ -10,7 +10,7 @@ from uuid import UUID
 from django.conf import settings
 
 from connector import locks, registry
-from connector.kernel.contracts import Context, Link, Posting, Receipt, Sink
+from connector.kernel.contracts import Context, Posting, Receipt, Sink
 from connector.kernel.contracts import Message as Rendered
 from connector.kernel.errors import (
     Misconfigured,
@@ -47,6 +47,8 @@ log = logging.getLogger(__name__)
 LOOK_AGAIN = 3.0
 #: Seconds until a mailbox tries again whose channel is just being posted to.
 HOLDER_WAIT = 0.5
+#: Seconds until a record is written again whose other side was being told meanwhile.
+OVERTAKEN_WAIT = 0.1
 #: Longer waits than this are left to the sweep.
 LONGEST_COUNTDOWN = 60.0
 
@@ -57,7 +59,8 @@ def drain(mailbox_id: str | UUID, *, is_armed: bool = False) -> None:
     sink = registry.sink(mailbox.connection.system)
     connection = mailbox.connection
     fly = 2 * float(settings.HTTP_TIMEOUT_SECONDS)
-    gate = Gate(str(mailbox.pk), f"{connection.system}:{connection.account}", mailbox.target, fly_seconds=fly)
+    account = f"{connection.system}:{connection.account}"
+    gate = Gate(str(mailbox.pk), account, _place(mailbox, sink, account), fly_seconds=fly)
     try:
         if is_armed:
             gate.disarm()
@@ -78,6 +81,16 @@ def drain(mailbox_id: str | UUID, *, is_armed: bool = False) -> None:
     except locks.RedisAway:
         # Without Redis the pace cannot be kept, so nothing is posted; the rows wait for the sweep.
         log.warning("Redis does not answer; mailbox %s waits", mailbox.pk)
+
+
+def _place(mailbox: Mailbox, sink: Sink, account: str) -> str:
+    """Where one may post at a time: a channel; or a record with its counterpart, whichever way it is told."""
+    head = None if sink.has_targets else outbox.queue_of(mailbox).select_related("event").first()
+    name = ""
+    if head is not None and head.event.connection_id is not None:
+        event = head.event
+        name = links.pair(head.event.connection_id, mailbox.connection_id, event.record, event.record_id)
+    return name or f"{account}:{mailbox.target}"
 
 
 def _arm(gate: Gate, mailbox: Mailbox, wait: float) -> None:
@@ -107,7 +120,7 @@ def _post(claim: Claim, sink: Sink, gate: Gate) -> None:
         outbox.failed(claim, Outcome("failed", "not_made"), reason=stumble.reason(error))
         parking.stop_flood(claim.mailbox.connection, "not_made")
         return
-    posting = Posting(str(claim.message.pk), claim.mailbox.target, rendered, thread, _link(claim))
+    posting = Posting(str(claim.message.pk), claim.mailbox.target, rendered, thread, claim.seen.link)
     started = time.monotonic()
 
     def work(ctx: Context) -> Receipt:
@@ -130,15 +143,15 @@ def _post(claim: Claim, sink: Sink, gate: Gate) -> None:
             _refused(claim, error, outcome, gate)
         return
     outcome = Outcome("delivered", code=";".join(receipt.warnings), milliseconds=_ms(started))
-    outbox.delivered(claim, receipt, outcome, rendered, thread)
+    _arrived(claim, receipt, outcome, rendered, thread)
 
 
-def _link(claim: Claim) -> Link | None:
-    """The counterpart of the record that is told, where the destination keeps records."""
-    event = claim.deliveries[0].event
-    if registry.sink(claim.mailbox.connection.system).has_targets or event.connection_id is None:
-        return None
-    return links.find(event.connection_id, claim.mailbox.connection_id, event.record, event.record_id)
+def _arrived(claim: Claim, receipt: Receipt, outcome: Outcome, rendered: Rendered | None, thread: str) -> None:
+    """Settled; or, where the other direction used the record's link meanwhile, decided again by what holds now."""
+    try:
+        outbox.delivered(claim, receipt, outcome, rendered, thread)
+    except links.Overtaken:
+        outbox.overtaken(claim, OVERTAKEN_WAIT, outcome)
 
 
 def _ms(started: float) -> int:
@@ -190,7 +203,7 @@ def _look(claim: Claim, sink: Sink, gate: Gate) -> None:
     message = claim.message
     assert message.first_attempt_at is not None
     rendered = Rendered("") if sink.has_targets else composing.compose(claim, sink)[0]
-    posting = Posting(str(message.pk), claim.mailbox.target, rendered, message.thread, _link(claim))
+    posting = Posting(str(message.pk), claim.mailbox.target, rendered, message.thread, claim.seen.link)
     since = message.first_attempt_at
     started = time.monotonic()
     try:
@@ -218,7 +231,7 @@ def _looked(claim: Claim, receipt: Receipt | None, outcome: Outcome) -> None:
             if claim.message.content
             else composing.compose(claim, registry.sink(claim.mailbox.connection.system))[0]
         )
-        outbox.delivered(claim, receipt, outcome, rendered, claim.message.thread)
+        _arrived(claim, receipt, outcome, rendered, claim.message.thread)
     elif claim.message.looks + 1 < registry.sink(claim.mailbox.connection.system).looks:
         outbox.looked(claim, LOOK_AGAIN, outcome, looks=claim.message.looks + 1)
     else:

@@ -41,6 +41,9 @@ PATIENCE = 120.0
 BEHIND = 0.25
 
 
+NOTHING_SEEN = links.Seen()
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Claim:
     """One message that is ours to post, or to look up (`is_look`), until the lease ends."""
@@ -50,6 +53,8 @@ class Claim:
     deliveries: tuple[Delivery, ...]
     is_look: bool
     lease_until: dt.datetime
+    #: The link of the record, where the destination keeps records.
+    seen: links.Seen = NOTHING_SEEN
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -173,7 +178,13 @@ def _take(mailbox: Mailbox, batch: Sequence[Delivery], now: dt.datetime, *, is_l
     )
     for row in batch:
         row.attempts += 0 if is_look else 1
-    return Claim(mailbox, message, tuple(batch), is_look, lease)
+    return Claim(mailbox, message, tuple(batch), is_look, lease, _seen(mailbox, batch[0].event))
+
+
+def _seen(mailbox: Mailbox, event: InboxEvent) -> links.Seen:
+    if registry.sink(mailbox.connection.system).has_targets or event.connection_id is None:
+        return NOTHING_SEEN
+    return links.find(event.connection_id, mailbox.connection_id, event.record, event.record_id)
 
 
 def next_due(mailbox_id: str | UUID) -> float | None:
@@ -238,7 +249,10 @@ def _keep_content(claim: Claim, rendered: Rendered | None, **columns: object) ->
 
 
 def delivered(claim: Claim, receipt: Receipt, outcome: Outcome, rendered: Rendered | None, thread: str) -> None:
-    """It is there, whatever others made of the claim meanwhile. A second copy is told as such."""
+    """It is there, whatever others made of the claim meanwhile. A second copy is told as such.
+
+    Raises `links.Overtaken`, and stores nothing, where the record's link was used by the other direction meanwhile.
+    """
     now = clock.now()
     with transaction.atomic():
         rows = Delivery.objects.filter(message=claim.message).exclude(state=DeliveryState.DELIVERED)
@@ -272,7 +286,7 @@ def _keep_in_step(claim: Claim, receipt: Receipt) -> None:
     """What the receipt says of the record's counterpart, and what its source is to note, with the delivery."""
     event = claim.deliveries[0].event
     if receipt.link is not None and event.connection_id is not None:
-        links.keep(event.connection_id, claim.mailbox.connection_id, receipt.link)
+        links.keep(event.connection_id, claim.mailbox.connection_id, receipt.link, before=claim.seen)
     if receipt.watched:
         drift.watch(claim.mailbox.connection_id, receipt.watched, origin=f"{event.record} {event.record_id}")
     if receipt.feedback and event.connection_id is not None:
@@ -310,6 +324,14 @@ def absent(claim: Claim, seconds: float, outcome: Outcome) -> None:
         if _move(claim, DeliveryState.WAITING, next_attempt_at=clock.after(seconds)):
             Message.objects.filter(pk=claim.message.pk).update(doubt_at=None, looks=0)
             _note(claim, outcome, "delivery.absent")
+
+
+def overtaken(claim: Claim, seconds: float, outcome: Outcome) -> None:
+    """It was decided by what holds no more, and is decided again after so many seconds."""
+    with transaction.atomic():
+        if _move(claim, DeliveryState.WAITING, next_attempt_at=clock.after(seconds)):
+            Message.objects.filter(pk=claim.message.pk).update(doubt_at=None, looks=0)
+            _note(claim, dataclasses.replace(outcome, word="retry", code="overtaken"), "delivery.retry")
 
 
 def parked(claim: Claim, hold: Hold, outcome: Outcome, *, reason: str) -> bool:

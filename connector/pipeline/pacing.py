@@ -59,11 +59,11 @@ return 0
 
 
 class Gate:
-    """The pace of one mailbox's channel. Every method raises `locks.RedisAway`."""
+    """The pace of one mailbox's place: a channel, or a pair of records. Every method raises `locks.RedisAway`."""
 
-    def __init__(self, mailbox: str, account: str, target: str, *, fly_seconds: float) -> None:
+    def __init__(self, mailbox: str, account: str, place: str, *, fly_seconds: float) -> None:
         # The vendor counts by its own channel and workspace, however many of our mailboxes lead there.
-        self._fly, self._gap = (f"{name}:{account}:{target}" for name in ("fly", "gap"))
+        self._fly, self._gap = (f"{name}:{place}" for name in ("fly", "gap"))
         self._pause = f"pause:{account}"
         self._arm = f"arm:{mailbox}"
         self._token = secrets.token_hex(8)

@@ -191,16 +191,21 @@ class TwoWays:
 
     def step(self, *, notes: bool = True) -> bool:
         """One round of the workers; whether there was anything to do."""
+        has_events = self.advance()
+        boxes = self.due_mailboxes()
+        for box in boxes:
+            delivery.drain(box, is_armed=True)
+            time.sleep(0.01)
+        return has_events or bool(boxes) or (notes and self.write_notes())
+
+    def advance(self) -> bool:
+        """Fetches, maps and routes what came in; whether there was any."""
         rows = InboxEvent.objects.filter(state__in=MOVING, lease_until=None, attempts=0)
         rows = rows.exclude(connection__state__in=BLOCKED, state="received")
         ids = [str(pk) for pk in rows.order_by("pk").values_list("pk", flat=True)]
         for act in (resolve.fetch, mapping.map_events, routing.route_events):
             act(ids)
-        boxes = self.due_mailboxes()
-        for box in boxes:
-            delivery.drain(box, is_armed=True)
-            time.sleep(0.01)
-        return bool(ids) or bool(boxes) or (notes and self.write_notes())
+        return bool(ids)
 
     def due_mailboxes(self) -> list[Any]:
         now = clock.now()

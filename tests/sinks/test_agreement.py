@@ -75,14 +75,18 @@ def test_countries_are_known_by_code_and_name() -> None:
 
 
 class World:
-    """Two systems with one customer: edits, reads of what an edit announced, and posts, each when it is told to."""
+    """Two systems with one customer: edits, reads of what an edit announced, and posts, each when it is told to.
+
+    A post reads and writes, and settles later; then it counts only if the other direction settled nothing in between.
+    """
 
     def __init__(self) -> None:
         self.shown = {system: {"name": "0", "phone": "0", "city": "0"} for system in "AB"}
         self.announced = dict.fromkeys("AB", 0)
         self.read: dict[str, deque[dict[str, str]]] = {system: deque() for system in "AB"}
         self.state: dict[str, Any] = {"born": "A", "base": {system: dict(self.shown[system]) for system in "AB"}}
-        self.edits = self.writes = 0
+        self.edits = self.writes = self.settled = 0
+        self.begun: dict[str, tuple[Meeting, int, dict[str, str]]] = {}
 
     def edit(self, system: str, field: str) -> None:
         self.edits += 1
@@ -95,16 +99,29 @@ class World:
             self.announced[system] -= 1
             self.read[system].append(dict(self.shown[system]))
 
-    def post(self, source: str) -> None:
-        if not self.read[source]:
+    def begin(self, source: str) -> None:
+        if source in self.begun or not self.read[source]:
             return
         sink = "B" if source == "A" else "A"
-        meeting = Meeting(source, sink, self.read[source].popleft(), dict(self.shown[sink]), self.state)
+        meeting = Meeting(source, sink, self.read[source][0], dict(self.shown[sink]), self.state)
         if writes := meeting.writes():
             self.writes += 1
             self.shown[sink].update(writes)
             self.announced[sink] += 1
-        self.state = meeting.agreed(self.shown[sink], NOW)
+        self.begun[source] = meeting, self.settled, dict(self.shown[sink])
+
+    def settle(self, source: str) -> None:
+        if source not in self.begun:
+            return
+        meeting, settled, shown = self.begun.pop(source)
+        if settled == self.settled:
+            self.settled += 1
+            self.read[source].popleft()
+            self.state = meeting.agreed(shown, NOW)
+
+    def post(self, source: str) -> None:
+        self.begin(source)
+        self.settle(source)
 
     def drain(self) -> None:
         for _ in range(200):
@@ -139,6 +156,26 @@ def test_any_interleaving_ends_in_agreement(steps: list[tuple[str, str, str]]) -
     for field, systems in edited.items():
         if len(systems) == 1:  # nobody else touched it: the edit stands
             assert world.shown["A"][field] == last[field][next(iter(systems))]
+
+
+CROSSING = st.lists(
+    st.tuples(st.sampled_from(["edit", "fetch", "begin", "settle"]), st.sampled_from("AB"), st.just("phone")),
+    max_size=40,
+)
+
+
+@given(CROSSING)
+def test_posts_that_cross_end_in_agreement(steps: list[tuple[str, str, str]]) -> None:
+    world = World()
+    for kind, system, field in steps:
+        if kind == "edit":
+            world.edit(system, field)
+        else:
+            getattr(world, kind)(system)
+    for system in "AB":
+        world.settle(system)
+    world.drain()
+    assert world.shown["A"] == world.shown["B"]
 
 
 @given(STEPS)

@@ -1,0 +1,67 @@
+"""Both sides change the same customer while one direction is in the middle of its write."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.db import connection as database
+
+from connector import locks
+from connector.models import Attempt
+from connector.pipeline import delivery
+from tests.salesforce.books import CUSTOMER
+from tests.salesforce.world import TwoWays
+from tests.stack import wait_for
+
+
+@contextmanager
+def written_but_not_answered(world: TwoWays, mailbox: Any) -> Iterator[None]:
+    """Inside, the mailbox's delivery stands in QuickBooks already, and its answer is still on its way."""
+    before = len(world.intuit.writes)
+    world.intuit.fail(r"POST .*/customer", "slow_after", seconds=1.0)
+
+    def drain() -> None:
+        try:
+            delivery.drain(mailbox, is_armed=True)
+        finally:
+            database.close()
+
+    thread = threading.Thread(target=drain)
+    thread.start()
+    wait_for(lambda: len(world.intuit.writes) > before, 5, what="the write in QuickBooks")
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+@pytest.mark.parametrize("is_wiped", [False, True])
+def test_changes_that_cross_end_in_agreement(world: TwoWays, is_wiped: bool) -> None:
+    """One at a time by a lock in Redis; should that be gone, what was decided on an old state is decided again."""
+    account = world.linked_account(Phone="555-1")
+    customer = str(world.org.record("Account", account)[CUSTOMER])
+    world.org.edit("Account", account, Phone="555-2")
+    world.hear()
+    world.advance()
+    (to_ledger,) = world.due_mailboxes()
+    with written_but_not_answered(world, to_ledger):
+        world.change("Customer", customer, PrimaryPhone={"FreeFormNumber": "555-3"})
+        world.advance()
+        if is_wiped:
+            locks.client().flushall()
+        (to_org,) = set(world.due_mailboxes()) - {to_ledger}
+        delivery.drain(to_org, is_armed=True)
+        assert (to_org in world.due_mailboxes()) is not is_wiped
+    assert Attempt.objects.filter(code="overtaken").exists() is is_wiped
+    world.work()
+    world.make_due()
+    world.work()
+    phones = (
+        world.org.record("Account", account)["Phone"],
+        world.customers()[customer]["PrimaryPhone"]["FreeFormNumber"],
+    )
+    assert phones == (("555-2", "555-2") if is_wiped else ("555-3", "555-3"))
