@@ -69,12 +69,20 @@ def decide_with_history(route: Route, event: InboxEvent, financial: FinancialEve
     # The same state again is a repetition, which the outbox refuses.
     if not decision.is_match or last is None or last.state_key == state_key(event):
         return decision
-    content = Payload.read(last.event, PayloadKind.EVENT)
+    content = _told(last)
     differs = changes.is_visible if registry.sink(route.sink.system).has_targets else changes.is_any
     if content is None or differs(from_json(FinancialEvent, content), financial):
         return decision
     same = conditions.Check("changes", "something that a reader sees", "nothing", is_satisfied=False)
     return dataclasses.replace(decision, checks=(*decision.checks, same))
+
+
+def _told(last: Delivery) -> Any:
+    """The event as it was told; None when that is not known any more: gone, or read again for others since."""
+    payload = Payload.objects.filter(event=last.event_id, kind=PayloadKind.EVENT).first()
+    if payload is None or (last.delivered_at is not None and last.delivered_at < payload.created_at):
+        return None
+    return payload.content
 
 
 def state_key(event: InboxEvent) -> str:

@@ -35,6 +35,7 @@ from connector.pipeline import (
     outbox,
     parking,
     refusals,
+    rereading,
     retry,
     stumble,
 )
@@ -114,6 +115,8 @@ def _step(mailbox: Mailbox, sink: Sink, gate: Gate) -> None:
 
 
 def _post(claim: Claim, sink: Sink, gate: Gate) -> None:
+    if not rereading.read_again(claim):
+        return
     try:
         rendered, thread = composing.compose(claim, sink)
     except stumble.KINDS as error:
@@ -225,7 +228,10 @@ def _look(claim: Claim, sink: Sink, gate: Gate) -> None:
 
 
 def _looked(claim: Claim, receipt: Receipt | None, outcome: Outcome) -> None:
-    if receipt is not None:
+    if receipt is not None and rereading.is_due(claim):
+        # What is there may be an older state: it is brought in step with what its record says now.
+        _absent(claim, outcome)
+    elif receipt is not None:
         rendered = (
             None
             if claim.message.content

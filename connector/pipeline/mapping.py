@@ -48,7 +48,7 @@ def map_events(event_ids: Sequence[str | UUID]) -> None:
         names = readers.setdefault(connection.pk, directory.reader(connection))
         try:
             notice = resolve.notice_of(event, notices.get(event.pk))
-            mapped.append((event, _to_event(connection, notice, records.get(event.pk), names)))
+            mapped.append((event, to_event(connection, notice, records.get(event.pk), names)))
         except BadValue as error:
             mapped.append((event, f"the record cannot be read: {error}"))
         except stumble.KINDS as error:
@@ -65,7 +65,7 @@ def _connection(event: InboxEvent) -> Connection:
     return event.connection
 
 
-def _to_event(connection: Connection, notice: Notice, content: Any, names: Names) -> FinancialEvent:
+def to_event(connection: Connection, notice: Notice, content: Any, names: Names) -> FinancialEvent:
     """The neutral form of a stored record. Raises `BadValue`."""
     if content is None:
         raise BadValue("its payload is past retention")

@@ -202,6 +202,14 @@ def _move(claim: Claim, state: DeliveryState, **columns: object) -> bool:
     return bool(_held(claim).update(state=state, lease_until=None, **columns))
 
 
+def is_held(claim: Claim) -> bool:
+    """Whether the claim is still in force; within a transaction it stays so until its end."""
+    rows = _held(claim)
+    if database.features.has_select_for_update:
+        rows = rows.select_for_update(of=("self",))
+    return bool(rows.values_list("pk", flat=True))
+
+
 def _held(claim: Claim) -> QuerySet[Delivery]:
     """The claim's deliveries; none once its lease has ended and another has claimed them."""
     return Delivery.objects.filter(message=claim.message, state=DeliveryState.SENDING, lease_until=claim.lease_until)

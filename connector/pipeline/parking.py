@@ -102,6 +102,19 @@ def release_connection(connection: Connection) -> None:
     parked = rows.filter(deliveries__state=DeliveryState.PARKED) | rows.filter(hold=Hold.CONNECTION)
     for mailbox in parked.distinct().select_related("connection__organization"):
         release(mailbox)
+    release_readings(connection)
+
+
+def release_readings(connection: Connection) -> None:
+    """What rests since its record could not be read again at this source goes on."""
+    rows = Delivery.objects.filter(
+        event__connection=connection, state=DeliveryState.PARKED, hold=Hold.CONNECTION, mailbox__hold=""
+    )
+    with transaction.atomic():
+        now = clock.now()
+        mailboxes = set(rows.values_list("mailbox_id", flat=True))
+        rows.update(state=DeliveryState.WAITING, hold="", reason="", next_attempt_at=now, due_since=now)
+        hints.drain(mailboxes)
 
 
 def close_target(connection: Connection, target: str, reason: str) -> None:

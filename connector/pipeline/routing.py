@@ -178,7 +178,8 @@ def _remember(told: Iterable[Told]) -> None:
         row.event = to_json(financial)
         rows.append(row)
     RecordState.objects.bulk_create(
-        rows,
+        # In one order: two workers that write the same rows wait for each other, and never both.
+        sorted(rows, key=lambda row: row.pk),
         update_conflicts=True,
         unique_fields=["id"],
         update_fields=["version_number", "version_stamp", "is_gone", "party_hash", "event_sealed", "seen_at"],

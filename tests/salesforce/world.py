@@ -152,6 +152,11 @@ class TwoWays:
 
             connections.call(self.crm, work)
 
+    def lose(self) -> None:
+        """What the streams have to tell now is never told."""
+        self.begin_streams()
+        self._heard = self.org.bus.newest()
+
     def notify(self, *changes: tuple[str, str, str]) -> None:
         """QuickBooks tells of changes: (entity, ID, operation)."""
         body, headers = self.intuit.build_notification([(self.realm, *change) for change in changes])
