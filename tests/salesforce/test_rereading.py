@@ -13,7 +13,8 @@ from connector.kernel.events import FinancialEvent, from_json, to_json
 from connector.models import Attempt, ConnectionState, Delivery, DeliveryState, InboxEvent, Payload, PayloadKind
 from connector.pipeline import clock, connections, outbox, replay
 from sources.salesforce.standin_faults import ANSWERS
-from tests.salesforce.world import CHANNEL, CLEARING, INCOME, TwoWays
+from tests.salesforce.books import CLEARING, INCOME
+from tests.salesforce.world import CHANNEL, TwoWays
 
 POSTED = {CLEARING: Decimal("300.50"), INCOME: Decimal("-300.50")}
 QUERY = r"GET .*/query"
