@@ -38,13 +38,13 @@ class Child(NamedTuple):
 
 def children(host: str, port: int, *, var_dir: Path, with_redis: bool) -> list[Child]:
     """The connector on one machine."""
-    web = _python("gunicorn", "-c", "python:connector.gunicorn", "--bind", address(host, port), "connector.wsgi")
-    beat = _python("celery", "-q", "-A", "connector.celery", "beat", "--pidfile=")
+    gunicorn = (sys.executable, "-m", "gunicorn", "-c", "python:connector.gunicorn")
+    web = (*gunicorn, "--bind", address(host, port), "connector.wsgi")
     rows = [
         Child("web", web, _role("web"), answers=functools.partial(web_answers, host, port)),
         Child("slack", _worker("slack", queues="slack", threads=16), _role("worker")),
         Child("work", _worker("work", queues="inbound,sync,beat", threads=8), _role("worker")),
-        Child("beat", beat, _role("beat")),
+        Child("beat", _manage("beat"), _role("beat")),
         # The note is left by a worker that knows of a stream.
         Child("listen", _manage("listen"), _role("listen"), is_wanted=(var_dir / "run" / "listen.wanted").exists),
     ]
@@ -82,17 +82,11 @@ def _redis(var_dir: Path) -> Child:
 
 
 def _worker(name: str, *, queues: str, threads: int) -> list[str]:
-    size = ("-Q", queues, "-P", "threads", "-c", str(threads))
-    silence = ("--without-gossip", "--without-mingle", "--without-heartbeat")
-    return _python("celery", "-q", "-A", "connector.celery", "worker", *size, *silence, "--hostname", f"{name}@%h")
+    return _manage("work", "--queues", queues, "--threads", str(threads), "--hostname", f"{name}@%h")
 
 
-def _manage(command: str) -> list[str]:
-    return [sys.executable, str(Path(__file__).parents[1] / "manage.py"), command]
-
-
-def _python(module: str, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", module, *arguments]
+def _manage(command: str, *arguments: str) -> list[str]:
+    return [sys.executable, str(Path(__file__).parents[1] / "manage.py"), command, *arguments]
 
 
 def _role(role: str) -> dict[str, str]:

@@ -119,7 +119,9 @@ def sweep() -> None:
 
 
 def _systems() -> list[str]:
-    return [name for name in registry.source_names() if isinstance(registry.source(name), Subscriber)]
+    """Of the systems that are connected: no other source is loaded."""
+    names = Connection.objects.filter(system__in=registry.source_names()).order_by().values_list("system", flat=True)
+    return [name for name in names.distinct() if isinstance(registry.source(name), Subscriber)]
 
 
 def _source(connection: Connection) -> Subscriber:

@@ -105,8 +105,8 @@ class Installation(Stack):
     def memory(self) -> dict[str, float]:
         """The proportional set size of each process, in MiB."""
         found: dict[str, float] = {}
-        words = {**PROCESSES, "slack worker": "slack@", "web": "gunicorn", "beat": " beat ", "supervisor": " up ",
-                 "redis": "-server"}  # fmt: skip
+        words = {**PROCESSES, "slack worker": "slack@", "web": "gunicorn", "beat": " beat "}
+        words |= {"supervisor": "connector.supervisor", "redis": "-server"}
         for kind, word in words.items():
             for pid in self.pids(word):
                 text = Path(f"/proc/{pid}/smaps_rollup").read_text()

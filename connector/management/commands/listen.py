@@ -12,6 +12,8 @@ from connector.pipeline import listening
 
 class Command(_command.Command):
     help = "Listens to the change streams of all connections, or of one, until it is told to stop."
+    # They load every page of the admin, which a listener does not need; `up` has made them.
+    requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("connection", nargs="?", default="")
