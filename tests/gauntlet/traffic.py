@@ -33,7 +33,7 @@ class Traffic:
         self._threads: list[threading.Thread] = []
         self._start = 0.0
         self._told: set[tuple[str, str]] = set()
-        self._seen = 0
+        self._seen: set[tuple[str, str]] = set()
 
     @property
     def slug(self) -> str:
@@ -146,8 +146,9 @@ class Traffic:
         raise NotImplementedError
 
     def _is_told(self, happening: Happening) -> bool:
-        posts = self._stack.posts()
-        for post in posts[self._seen :]:
-            self._told |= {(post.channel, word) for word in post.text.replace(":", " ").replace(",", " ").split()}
-        self._seen = len(posts)
+        for post in self._stack.posts():
+            # One that was slow on its way may stand before others that were seen already.
+            if (post.channel, post.ts) not in self._seen:
+                self._seen.add((post.channel, post.ts))
+                self._told |= {(post.channel, word) for word in post.text.replace(":", " ").replace(",", " ").split()}
         return all((channel, happening.number) in self._told for channel in happening.channels)
