@@ -90,7 +90,11 @@ def test_every_order_is_one_balanced_entry_whatever_is_killed_or_cut(stack: Inst
         stack.org.deactivate(order)
     again = undone[: len(undone) // 2]
     for order in again:
-        wait_for(lambda order=order: stack.books.mark(order)[1].startswith("Reversed"), 120, what=f"{order}'s reversal")
+        wait_for(
+            lambda order=order: stack.books.mark(order)[1].startswith("Reversed"),
+            120 + ORDERS,
+            what=f"{order}'s reversal",
+        )
         stack.org.activate(order)
     is_over.set()
     thread.join()
