@@ -19,7 +19,7 @@ from tests.salesforce.installation import Installation, every
 from tests.stack import REALM, wait_for
 
 ORDERS, CUSTOMERS = int(os.environ.get("ORDERS", "24")), int(os.environ.get("CUSTOMERS", "12"))
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300 + 3 * ORDERS + 3 * CUSTOMERS)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300 + 5 * ORDERS + 8 * CUSTOMERS)]
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_a_storm_of_edits_on_both_sides_settles_without_an_echo(stack: Installat
     stack.begin()
     accounts = stack.linked_accounts(CUSTOMERS)
     pairs = [(account, stack.books.customer_of(account)) for account in accounts]
-    stack.settle(quiet=4, seconds=60)
+    stack.settle(quiet=4, seconds=60 + CUSTOMERS)
     before = stack.writes()
     edits = 0
     began = time.monotonic()
@@ -128,7 +128,7 @@ def test_a_storm_of_edits_on_both_sides_settles_without_an_echo(stack: Installat
                 fields = {"BillAddr": {**stack.books.customer(customer).get("BillAddr", {}), "City": here}}
             stack.intuit.change(REALM, "Customer", customer, **fields)
             time.sleep(0.02)
-    stack.settle(quiet=10, seconds=120 + 2 * CUSTOMERS)
+    stack.settle(quiet=10, seconds=120 + 4 * CUSTOMERS)
     for account in accounts:
         assert stack.books.differences(account) == []
     written = stack.writes() - before
