@@ -31,7 +31,7 @@ from connector.models import (
     Mailbox,
     Message,
 )
-from connector.pipeline import audit, clock, drift, feedback, links
+from connector.pipeline import audit, clock, dependents, drift, feedback, links
 
 QUEUED = (DeliveryState.WAITING, DeliveryState.SENDING)
 DIGEST_LINES = 45
@@ -281,6 +281,9 @@ def delivered(claim: Claim, receipt: Receipt, outcome: Outcome, rendered: Render
         if claim.mailbox.parks:
             Mailbox.objects.filter(pk=claim.mailbox.pk).update(parks=0)
         _note(claim, outcome, "delivery.delivered", ts=receipt.id)
+        source_id = claim.deliveries[0].event.connection_id
+        if receipt.link is not None and claim.seen.link is None and source_id is not None:
+            dependents.go_on(source_id, claim.mailbox.connection_id, receipt.link)
 
 
 def _place(claim: Claim, receipt: Receipt) -> dict[str, str]:

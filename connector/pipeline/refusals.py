@@ -9,14 +9,16 @@ from connector import registry
 from connector.kernel.contracts import Feedback
 from connector.kernel.errors import Refuse, VendorError
 from connector.models import Connection, Hold
-from connector.pipeline import alerts, composing, feedback, outbox
+from connector.pipeline import alerts, composing, dependents, feedback, outbox
 from connector.pipeline.outbox import Claim, Outcome
 
 
 def park(claim: Claim, error: Refuse, outcome: Outcome) -> None:
     """Until somebody changes something here or there, and sets it free."""
     with transaction.atomic():
-        if outbox.parked(claim, Hold.REFUSED, outcome, reason=f"{outcome.code}: {error.text}"):
+        is_mine = outbox.parked(claim, Hold.REFUSED, outcome, reason=f"{outcome.code}: {error.text}")
+        head, sink_id = claim.deliveries[0], claim.mailbox.connection_id
+        if is_mine and not dependents.goes_on(head, sink_id, claim.lease_until):
             _tell(claim, error)
 
 

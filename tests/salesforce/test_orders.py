@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
-from connector.models import AuditEntry, Delivery, Feedback, Hold, Link
-from connector.pipeline import replay
+from connector.kernel.errors import Refuse
+from connector.models import AuditEntry, Delivery, Feedback, Hold, Link, Payload, PayloadKind
+from connector.pipeline import outbox, refusals, replay
+from connector.pipeline.delivery import drain
+from connector.pipeline.outbox import Claim, Outcome
 from tests.salesforce.books import CLEARING, ENTRY, INCOME
 from tests.salesforce.world import TwoWays
 
@@ -101,6 +104,48 @@ def test_an_order_without_a_customer_waits_for_it(world: TwoWays) -> None:
     assert world.entries() == {f"SF-{world.number(order)}": POSITIVE}
     assert len(world.customers()) == 1
     assert world.org.record("Account", account)["QBO_Customer_Id__c"] == next(iter(world.customers()))
+
+
+def aged_order(world: TwoWays, account: str) -> Delivery:
+    """An order that is about to be written, too old to be thought ahead of its customer."""
+    world.order(account)
+    world.hear()
+    world.advance()
+    delivery = Delivery.objects.get(event__record="order", state="waiting")
+    content = Payload.read(delivery.event, PayloadKind.EVENT)
+    Payload.put(delivery.event, PayloadKind.EVENT, {**content, "occurred_at": "2026-01-01T00:00:00+00:00"})
+    return delivery
+
+
+def test_a_refused_order_goes_on_by_itself_once_its_customer_is_there(world: TwoWays) -> None:
+    account = world.org.create("Account", Name="North:wind")
+    world.work()
+    order = aged_order(world, account).event.record_id
+    world.work()
+    assert world.mark(order)[1].startswith("Refused: its account is not linked to a customer in QuickBooks")
+    world.org.edit("Account", account, Name="Northwind")
+    world.work()
+    assert world.mark(order)[1] == f"Posted: SF-{world.number(order)}"
+    assert world.entries() == {f"SF-{world.number(order)}": POSITIVE}
+
+
+def test_an_order_that_is_refused_while_its_customer_is_being_made_goes_on(world: TwoWays) -> None:
+    account = world.org.create("Account", Name="North:wind")
+    world.work()
+    delivery = aged_order(world, account)
+    claim = outbox.claim(delivery.mailbox_id)
+    assert isinstance(claim, Claim)
+    world.org.edit("Account", account, Name="Northwind")
+    world.hear()
+    world.advance()
+    for box in set(world.due_mailboxes()) - {delivery.mailbox_id}:
+        drain(box, is_armed=True)
+    assert len(world.customers()) == 1
+    refusals.park(claim, Refuse(["its account is not linked to a customer"]), Outcome("parked", "refused"))
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.hold) == ("waiting", "")
+    world.work()
+    assert world.entries() == {f"SF-{world.number(delivery.event.record_id)}": POSITIVE}
 
 
 def test_back_to_draft_reverses_and_a_new_activation_posts_the_second_version(world: TwoWays) -> None:
