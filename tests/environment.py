@@ -18,4 +18,6 @@ os.environ.update(
     VAR_DIR=str(VAR_DIR),
     REDIS_URL="",
     LOG_LEVEL="WARNING",
+    # Else gRPC's own handlers may end a child that is forked from a process with a stand-in, before its program runs.
+    GRPC_ENABLE_FORK_SUPPORT="false",
 )

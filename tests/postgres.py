@@ -72,7 +72,10 @@ class Server:
         assert self._running
         self._running.send_signal(signal.SIGQUIT)
         self._running.wait(10)
-        self.start()
+        try:
+            self.start()
+        except Impossible as error:  # it ran before: no reason to skip anything
+            raise RuntimeError(f"PostgreSQL does not come back: {error}") from None
 
     def stop(self) -> None:
         if self._running:
