@@ -88,9 +88,8 @@ def _place(mailbox: Mailbox, sink: Sink, account: str) -> str:
     """Where one may post at a time: a channel; or a record with its counterpart, whichever way it is told."""
     head = None if sink.has_targets else outbox.queue_of(mailbox).select_related("event").first()
     name = ""
-    if head is not None and head.event.connection_id is not None:
-        event = head.event
-        name = links.pair(head.event.connection_id, mailbox.connection_id, event.record, event.record_id)
+    if head is not None and (event := head.event).connection_id is not None:
+        name = links.pair(event.connection_id, mailbox.connection_id, event.record, event.record_id)
     return name or f"{account}:{mailbox.target}"
 
 

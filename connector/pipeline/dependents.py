@@ -14,7 +14,7 @@ from django.conf import settings
 
 from connector.kernel.contracts import Link
 from connector.models import Delivery, DeliveryState, Hold, Payload, PayloadKind
-from connector.pipeline import clock, hints, links
+from connector.pipeline import hints, links, parking
 
 #: What the party of an order or an invoice is.
 PARTY = "customer"
@@ -50,10 +50,6 @@ def _party_of(delivery: Delivery) -> str:
 
 
 def _free(found: Iterable[Delivery]) -> None:
-    """As a person would."""
     rows = list(found)
-    now = clock.now()
-    Delivery.objects.filter(pk__in=[row.pk for row in rows], state=DeliveryState.PARKED).update(
-        state=DeliveryState.WAITING, hold="", reason="", next_attempt_at=now, due_since=now
-    )
+    parking.free(Delivery.objects.filter(pk__in=[row.pk for row in rows]))
     hints.drain({row.mailbox_id for row in rows})

@@ -72,6 +72,14 @@ def stop_flood(connection: Connection, code: str) -> None:
             alerts.announce(connection, "failed", f"Nothing more is sent: {reason}. Mend the cause, then replay.")
 
 
+def free(rows: QuerySet[Delivery]) -> int:
+    """Sets those of the deliveries free that are parked: due now, and with all their retries. How many were."""
+    now = clock.now()
+    return rows.filter(state=DeliveryState.PARKED).update(
+        state=DeliveryState.WAITING, hold="", reason="", next_attempt_at=now, due_since=now
+    )
+
+
 def release(mailbox: Mailbox, *, is_a_guess: bool = False) -> int:
     """Opens the mailbox and sets its queue free; a delivery in doubt is still looked up before it is posted.
 
@@ -84,10 +92,7 @@ def release(mailbox: Mailbox, *, is_a_guess: bool = False) -> int:
             .exclude(hold="")
             .update(hold="", reason="", parked_at=None, parks=F("parks") if is_a_guess else 0)
         )
-        now = clock.now()
-        freed = Delivery.objects.filter(mailbox=mailbox, state=DeliveryState.PARKED, hold__in=held).update(
-            state=DeliveryState.WAITING, hold="", reason="", next_attempt_at=now, due_since=now
-        )
+        freed = free(Delivery.objects.filter(mailbox=mailbox, hold__in=held))
         if opened:
             entry = audit.Entry("mailbox.released", connection=mailbox.connection.slug, channel=mailbox.target)
             audit.append(mailbox.connection.organization, entry)
@@ -107,13 +112,10 @@ def release_connection(connection: Connection) -> None:
 
 def release_readings(connection: Connection) -> None:
     """What rests since its record could not be read again at this source goes on."""
-    rows = Delivery.objects.filter(
-        event__connection=connection, state=DeliveryState.PARKED, hold=Hold.CONNECTION, mailbox__hold=""
-    )
+    rows = Delivery.objects.filter(event__connection=connection, hold=Hold.CONNECTION, mailbox__hold="")
     with transaction.atomic():
-        now = clock.now()
-        mailboxes = set(rows.values_list("mailbox_id", flat=True))
-        rows.update(state=DeliveryState.WAITING, hold="", reason="", next_attempt_at=now, due_since=now)
+        mailboxes = set(rows.filter(state=DeliveryState.PARKED).values_list("mailbox_id", flat=True))
+        free(rows)
         hints.drain(mailboxes)
 
 
