@@ -176,7 +176,8 @@ class Record:
 
     `version` orders the states of one record: compared as a tuple, a greater one is newer. A second part that starts
     with `#` orders nothing: it only tells states of one number apart. `body` is JSON.
-    `is_gone` means the vendor no longer has it. `created_at` and `updated_at` are the vendor's own times.
+    `is_gone` means the vendor no longer has it. `created_at` and `updated_at` are the vendor's own times. `asked_at` is
+    ours, just before it was asked for; the pipeline fills it in.
     """
 
     record: str
@@ -186,6 +187,7 @@ class Record:
     is_gone: bool = False
     created_at: dt.datetime | None = None
     updated_at: dt.datetime | None = None
+    asked_at: dt.datetime | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -249,11 +249,10 @@ def _as_json(notice: Notice) -> dict[str, Any]:
 
 def record_as_json(record: Record) -> dict[str, Any]:
     """A record as it is stored; `mapping.read_record` reads it back."""
+    times = {name: getattr(record, name) for name in ("created_at", "updated_at", "asked_at")}
     return {
         "record": record.record, "record_id": record.record_id, "body": record.body, "version": list(record.version),
-        "is_gone": record.is_gone,
-        "created_at": record.created_at.isoformat() if record.created_at else None,
-        "updated_at": record.updated_at.isoformat() if record.updated_at else None,
+        "is_gone": record.is_gone, **{name: at.isoformat() if at else None for name, at in times.items()},
     }  # fmt: skip
 
 

@@ -23,15 +23,15 @@ from connector.pipeline import clock, credentials, directory, intake, resolve, s
 
 def read_record(content: Mapping[str, Any]) -> Record:
     """The record that `intake.record_as_json` wrote."""
-    created, updated = content["created_at"], content["updated_at"]
+    names = ("created_at", "updated_at", "asked_at")
+    times = {name: dt.datetime.fromisoformat(at) if (at := content.get(name)) else None for name in names}
     return Record(
         record=content["record"],
         record_id=content["record_id"],
         body=content["body"],
         version=(content["version"][0], content["version"][1]),
         is_gone=content["is_gone"],
-        created_at=dt.datetime.fromisoformat(created) if created else None,
-        updated_at=dt.datetime.fromisoformat(updated) if updated else None,
+        **times,
     )
 
 

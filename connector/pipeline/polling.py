@@ -65,11 +65,15 @@ def read(
     source = registry.source(connection.system)
     cursor = Cursor.objects.filter(connection=connection, name=CURSOR).first()
     state = {} if since or cursor is None else cursor.state
-    reading = Reading()
+    reading, asked_at = Reading(), clock.now()
 
     def work(ctx: Context) -> None:
         for batch in source.poll(ctx, state, since=since):
-            wanted = [(notice, record) for notice, record in batch.records if _is_within(notice, until)]
+            wanted = [
+                (notice, dataclasses.replace(record, asked_at=asked_at))
+                for notice, record in batch.records
+                if _is_within(notice, until)
+            ]
             reading.seen += len(wanted)
             fresh = list(news(connection, wanted))
             if is_dry:

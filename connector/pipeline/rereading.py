@@ -30,6 +30,7 @@ from connector.models import (
 )
 from connector.pipeline import (
     changes,
+    clock,
     composing,
     connections,
     directory,
@@ -145,12 +146,14 @@ def _fetched(connection: Connection, notice: Notice) -> Record | None:
         is_refused = connection.state == ConnectionState.NEEDS_REAUTHORIZATION
         raise (Reauthorize if is_refused else Misconfigured)(str(connection.detail or ""), code=connection.state)
 
+    asked_at = clock.now()
+
     def work(ctx: Context) -> Record:
         for _, found in source.fetch(ctx, [notice]):
             if not isinstance(found, Record):
                 raise found if isinstance(found, VendorError) else BadValue(str(found))
             directory.ensure(ctx, connection, source.references(found))
-            return found
+            return dataclasses.replace(found, asked_at=asked_at)
         raise Retry("the source left this record out of its answer", code="missing")
 
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import logging
 from collections import defaultdict
@@ -59,9 +60,13 @@ def _fetch_together(connection: Connection, events: list[InboxEvent]) -> None:
     source = registry.source(connection.system)
     notices = notices_of(events)
     by_notice = {id(notice): pk for pk, notice in notices.items()}
+    asked_at = clock.now()
 
     def work(ctx: Context) -> dict[UUID, Record | Exception]:
-        found = {by_notice[id(notice)]: record for notice, record in source.fetch(ctx, list(notices.values()))}
+        found = {
+            by_notice[id(notice)]: dataclasses.replace(each, asked_at=asked_at) if isinstance(each, Record) else each
+            for notice, each in source.fetch(ctx, list(notices.values()))
+        }
         records = [record for record in found.values() if isinstance(record, Record)]
         _name(ctx, connection, [ref for record in records for ref in source.references(record)], events)
         return found

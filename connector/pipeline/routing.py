@@ -33,7 +33,7 @@ from connector.models import (
     SearchTerm,
 )
 from connector.models.base import keyed_uuid
-from connector.pipeline import audit, clock, drift, hints, needs, stumble, unusual
+from connector.pipeline import audit, clock, drift, hints, mapping, needs, stumble, unusual
 from connector.pipeline.decisions import Decision, decide_with_history, is_older, record_key, state_key
 from connector.pipeline.hashing import term_hash, terms_of
 
@@ -100,20 +100,32 @@ def state_id(event: InboxEvent) -> UUID:
 
 
 def _is_overtaken(event: InboxEvent, known: RecordState | None) -> bool:
-    """A state older than one already seen: read again, and ignored when the source keeps saying so."""
+    """A state older than one already seen: read again, and ignored when the source keeps saying so.
+
+    So is one that may be older, its version saying nothing; that is believed in the end.
+    """
     if known is None or event.origin == "connector" or event.operation in ("deleted", "merged"):
         return False
-    version = (event.version_number, event.version_stamp)
-    if not is_older(version, (known.version_number, known.version_stamp)) and not known.is_gone:
+    version, seen = (event.version_number, event.version_stamp), (known.version_number, known.version_stamp)
+    is_surely = known.is_gone or is_older(version, seen)
+    if not is_surely and (version == seen or is_older(seen, version) or not _was_asked_before(event, known)):
         return False
     if event.attempts >= MAX_REREADS or not registry.source(event.system).can_reread:
-        _settle([event], EventState.IGNORED, "a newer state of the record was told before")
-        return True
+        if is_surely:
+            _settle([event], EventState.IGNORED, "a newer state of the record was told before")
+        return is_surely
     InboxEvent.objects.filter(pk=event.pk).update(
         state=EventState.RECEIVED, state_at=clock.now(), attempts=F("attempts") + 1, next_attempt_at=clock.now()
     )
     hints.start_events([event.pk])
     return True
+
+
+def _was_asked_before(event: InboxEvent, known: RecordState) -> bool:
+    """Whether the event's state was asked for when the known one was not here yet: either may be the newer."""
+    content = Payload.read(event, PayloadKind.RECORD)
+    asked_at = mapping.read_record(content).asked_at if content else None
+    return asked_at is not None and asked_at < known.seen_at
 
 
 def _followed(event: InboxEvent, financial: FinancialEvent, before: RecordState | None) -> list[Told]:

@@ -6,13 +6,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.db import connection as database
 
 from connector import locks
-from connector.models import Attempt
-from connector.pipeline import delivery
+from connector.models import Attempt, InboxEvent
+from connector.pipeline import delivery, resolve
 from tests.salesforce.books import CUSTOMER
 from tests.salesforce.world import TwoWays
 from tests.stack import wait_for
@@ -65,3 +66,27 @@ def test_changes_that_cross_end_in_agreement(world: TwoWays, is_wiped: bool) -> 
         world.customers()[customer]["PrimaryPhone"]["FreeFormNumber"],
     )
     assert phones == (("555-2", "555-2") if is_wiped else ("555-3", "555-3"))
+
+
+def test_states_of_one_second_that_are_read_out_of_order_undo_nothing(world: TwoWays) -> None:
+    """Salesforce's times are whole seconds: what was read later is told by when it was asked for."""
+    account = world.linked_account(Phone="555-1", BillingCity="Rome")
+    second = world.org.now()
+    with mock.patch.object(world.org.records, "now", lambda: second):
+        for fields in ({"Phone": "555-2"}, {"Phone": "555-3"}):
+            world.org.edit("Account", account, **fields)
+            world.hear()
+        first, second_ = events_in("received")
+        resolve.fetch([second_])
+        world.org.edit("Account", account, BillingCity="Oslo")
+        world.hear()
+        resolve.fetch([first])
+    world.work()
+    world.make_due()
+    world.work()
+    customer = world.customers()[str(world.org.record("Account", account)[CUSTOMER])]
+    assert (customer["PrimaryPhone"]["FreeFormNumber"], customer["BillAddr"]["City"]) == ("555-3", "Oslo")
+
+
+def events_in(state: str) -> list[Any]:
+    return list(InboxEvent.objects.filter(state=state).order_by("pk").values_list("pk", flat=True))
