@@ -2,11 +2,14 @@
 
 Both directions between two connections share one state (JSON), the `state` of the customer's `Link`:
 
-`born`      the system in which the customer was first; it wins where both sides changed the same field
-`base`      {system: {field: value}}: the last values that both sides agreed on, each as its system shows it (one may
-            cut, another reformat), so that "changed since" needs no knowledge of the other system's habits
-`replaced`  {system: {"at": instant, "values": {field: [value, ...]}}}: what was overwritten there lately. An event
-            that was read before the overwriting still shows such a value, and must not undo it
+`born`     the system in which the customer was first; it wins where both sides changed the same field
+`base`     {system: {field: value}}: the last values that both sides agreed on, each as its system shows it (one may
+           cut, another reformat), so that "changed since" needs no knowledge of the other system's habits
+`written`  {system: {field: instant}}: when a field was last written there for the other side's sake. What was asked
+           for before may show what was overwritten, and must not undo that
+`lost`     {system: {field: value}}: what it told and what gave way to a change of the other side, which is still to be
+           told; where that was undone before it was read, the other side's value counts all the same
+`told`     {system: instant}: when the newest of what it told was asked for; anything older has nothing to add
 """
 
 from __future__ import annotations
@@ -21,16 +24,13 @@ from typing import Any
 from babel import Locale
 from babel.core import get_global
 
+from connector.kernel.errors import Outdated
 from connector.kernel.events import Profile
 
 #: The fields of `Profile` that are kept in step.
 FIELDS = (
     "name", "given_name", "family_name", "email", "phone", "street", "city", "region", "postal_code", "country",
 )  # fmt: skip
-#: An event that happened later than this after an overwriting was not read before it.
-SKEW = dt.timedelta(seconds=5)
-#: Replaced values remembered for each field.
-_REMEMBERED = 3
 
 Values = Mapping[str, str]
 State = Mapping[str, Any]
@@ -38,9 +38,11 @@ State = Mapping[str, Any]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Meeting:
-    """One event of a customer at the other system: what the `source` told (`at` that time), what the `sink` shows.
+    """One event of a customer at the other system: what the `source` told, what the `sink` shows.
 
     A field that either side does not know is left out of its values. `state` is that of the link, empty for none.
+    `asked_at` is when the source was asked for what it told; where that is not known, and it may be older than what was
+    written there since, it changes nothing.
     """
 
     source: str
@@ -48,71 +50,87 @@ class Meeting:
     told: Values
     found: Values
     state: State
-    at: dt.datetime | None = None
+    asked_at: dt.datetime | None = None
 
     def writes(self) -> dict[str, str]:
-        """The fields to write at the sink, with their values; none when nothing has to change."""
-        return {field: self.told[field] for field in self._common() if self._is_written(field)}
+        """The fields to write at the sink, with their values; none when nothing has to change.
+
+        Raises `Outdated` when one was told as it may have been before it was overwritten at the source.
+        """
+        wanted = [] if self._is_old() else [field for field in self._common() if self._is_wanted(field)]
+        late = [field for field in wanted if self._is_late(field)]
+        if late and self.asked_at is not None:
+            raise Outdated(f"the {late[0].replace('_', ' ')} was read before it was overwritten", code="outdated")
+        return {field: self.told[field] for field in wanted if field not in late}
 
     def agreed(self, shown: Values, now: dt.datetime) -> dict[str, Any]:
         """The state from now on; `shown` is what the sink shows after the writes."""
-        base = {system: dict(self._base(system)) for system in (self.source, self.sink)}
-        replaced = {system: self._replaced(system) for system in (self.source, self.sink)}
+        if self._is_old():
+            return dict(self.state)
+        source, sink, writes = self.source, self.sink, self.writes()
+        base, written, lost = (self._copy(name) for name in ("base", "written", "lost"))
         for field in self._common():
-            told, found, is_stale = self.told[field], self.found[field], self._is_stale(field)
-            if self._is_written(field):
-                older = [value for value in replaced[self.sink].get(field, []) if value != found]
-                replaced[self.sink][field] = [*older, found][-_REMEMBERED:]
-                base[self.source][field], base[self.sink][field] = told, shown.get(field, told)
-            elif not is_stale and is_same(field, told, found):
-                base[self.source][field], base[self.sink][field] = told, found
-            if not is_stale and is_same(field, told, base[self.source].get(field, "")):
-                replaced[self.source].pop(field, None)  # the overwriting has been seen there
-        born = self.state.get("born") or self.source
-        marks = {
-            system: {"at": self._marked_at(system, now), "values": values}
-            for system, values in replaced.items()
-            if values
-        }
-        return {"born": born, "base": base, **({"replaced": marks} if marks else {})}
+            told, found = self.told[field], self.found[field]
+            if field not in writes and (self._is_late(field) or not is_same(field, told, found)):
+                if self._gives_way(field):
+                    lost[source][field] = told
+                continue
+            if field in writes or not is_same(field, found, base[sink].get(field, found)):
+                # Also what stands there already was perhaps written by us, and the answer to that lost.
+                written[sink][field] = now.isoformat()
+            base[source][field], base[sink][field] = told, shown.get(field, told) if field in writes else found
+            for values in lost.values():
+                values.pop(field, None)
+        told_at = dict(self.state.get("told", {}))
+        if self.asked_at is not None:
+            told_at[source] = self.asked_at.isoformat()
+        state = {"base": base, "written": _filled(written), "lost": _filled(lost), "told": told_at}
+        return {"born": self.state.get("born") or source, **_filled(state)}
 
     def _common(self) -> list[str]:
         return [field for field in FIELDS if field in self.told and field in self.found]
 
-    def _is_written(self, field: str) -> bool:
+    def _is_wanted(self, field: str) -> bool:
         told, found = self.told[field], self.found[field]
-        if is_same(field, told, found) or self._is_stale(field):
+        if is_same(field, told, found):
             return False
-        if field not in self._base(self.source) or field not in self._base(self.sink):
+        if field not in self._fields("base", self.source) or field not in self._fields("base", self.sink):
             # Nothing was agreed on yet: an empty value says nothing, and is no match for one that does.
             return bool(told) and (not found or self._is_born_at_source())
-        if is_same(field, told, self._base(self.source)[field]):
-            return False
-        return is_same(field, found, self._base(self.sink)[field]) or self._is_born_at_source()
+        if is_same(field, told, self._fields("base", self.source)[field]):
+            lost = self._fields("lost", self.sink).get(field)
+            return lost is not None and is_same(field, found, lost)
+        return is_same(field, found, self._fields("base", self.sink)[field]) or self._is_born_at_source()
 
-    def _is_stale(self, field: str) -> bool:
-        """Whether the source showed this value before it was overwritten there, rather than since."""
-        values = self._replaced(self.source).get(field, ())
-        if not any(is_same(field, self.told[field], value) for value in values):
-            return False
-        marked_at = dt.datetime.fromisoformat(self.state["replaced"][self.source]["at"])
-        return self.at is None or self.at <= marked_at + SKEW
+    def _gives_way(self, field: str) -> bool:
+        """Whether both sides changed the field, and the sink's value stands."""
+        base = self._fields("base", self.source).get(field)
+        is_changed = base is not None and not is_same(field, self.told[field], base)
+        return is_changed and not self._is_late(field) and not self._is_wanted(field)
+
+    def _is_old(self) -> bool:
+        """Whether the source told something newer before: this was read earlier, and only comes later."""
+        newest = self.state.get("told", {}).get(self.source)
+        return bool(newest and self.asked_at and self.asked_at < dt.datetime.fromisoformat(newest))
+
+    def _is_late(self, field: str) -> bool:
+        """Whether the source may have shown this value before it was overwritten there, rather than since."""
+        at = self._fields("written", self.source).get(field)
+        return at is not None and (self.asked_at is None or self.asked_at <= dt.datetime.fromisoformat(at))
 
     def _is_born_at_source(self) -> bool:
         return bool(self.state.get("born", self.source) == self.source)
 
-    def _base(self, system: str) -> Values:
-        found: Values = self.state.get("base", {}).get(system, {})
-        return found
+    def _fields(self, name: str, system: str) -> dict[str, str]:
+        return dict(self.state.get(name, {}).get(system, {}))
 
-    def _replaced(self, system: str) -> dict[str, list[str]]:
-        return dict(self.state.get("replaced", {}).get(system, {}).get("values", {}))
+    def _copy(self, name: str) -> dict[str, dict[str, str]]:
+        return {system: self._fields(name, system) for system in (self.source, self.sink)}
 
-    def _marked_at(self, system: str, now: dt.datetime) -> str:
-        """When something was last overwritten there: now, if this meeting did."""
-        before = self.state.get("replaced", {}).get(system, {}).get("at")
-        is_new = not before or (system == self.sink and bool(self.writes()))
-        return now.isoformat() if is_new else str(before)
+
+def _filled(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what is empty."""
+    return {name: value for name, value in values.items() if value}
 
 
 def first(source: str, sink: str, told: Values, shown: Values) -> dict[str, Any]:

@@ -96,9 +96,8 @@ def _kept_in_step(organization: Organization, source: Connection) -> None:
     crm = Connection.objects.create(
         organization=organization, slug="acme-salesforce", system="salesforce", account="00D000000000001"
     )
-    links.keep(
-        source.pk, crm.pk, Link("customer", "58", "001A00000000001AAA", {"base": {"name": PARTY}}), before=links.Seen()
-    )
+    link = Link("customer", "58", "001A00000000001AAA", {"base": {"name": PARTY}})
+    links.keep(source.pk, crm.pk, link, before=links.Seen(), now=clock.now())
     drift.watch(source.pk, [Watched("journal_entry", "145", "SF-00000107", 0)], origin="order 801A00000000001AAA")
     feedback.store(crm, [Feedback("order", "801A00000000001AAA", "posted", "145", text=PARTY)])
     Report.objects.create(connection=source, name="gl_postings", outcome="failed", reason="no answer")

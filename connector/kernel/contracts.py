@@ -584,6 +584,8 @@ class Posting:
     thread: str = ""
     #: The record's counterpart at the destination, where the two are kept in step.
     link: Link | None = None
+    #: When what the message tells was asked for at its source; None where that is not known.
+    asked_at: dt.datetime | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

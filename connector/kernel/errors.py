@@ -83,6 +83,10 @@ class NotYet(Retry):
     needs: tuple[str, str] | None = None
 
 
+class Outdated(Retry):
+    """What is told may have been read before it was overwritten at its source: that is to be asked once more."""
+
+
 class Unknown(VendorError):
     """The request was sent and no usable answer came: it may or may not have happened."""
 

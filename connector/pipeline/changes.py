@@ -24,14 +24,21 @@ _PLAIN = (
 
 def is_visible(before: FinancialEvent, after: FinancialEvent) -> bool:
     """Whether a reader of both messages would see a difference."""
+    old, new = _without_marks(before), _without_marks(after)
     names = [field.name for field in dataclasses.fields(FinancialEvent) if field.name not in _SILENT]
-    return any(getattr(before, name) != getattr(after, name) for name in names)
+    return any(getattr(old, name) != getattr(new, name) for name in names)
 
 
 def is_any(before: FinancialEvent, after: FinancialEvent) -> bool:
     """Whether anything but how it was learnt is different: what a system that keeps the record wants to know."""
-    old, new = (dataclasses.replace(event, operation="", occurred_at=None) for event in (before, after))
+    old, new = (dataclasses.replace(_without_marks(event), operation="", occurred_at=None) for event in (before, after))
     return old != new
+
+
+def _without_marks(event: FinancialEvent) -> FinancialEvent:
+    """Without the other system's IDs, which are written by us and never news."""
+    party = dataclasses.replace(event.party, linked_id="") if event.party else None
+    return dataclasses.replace(event, linked_id="", party=party)
 
 
 def between(before: FinancialEvent, after: FinancialEvent) -> tuple[Change, ...]:

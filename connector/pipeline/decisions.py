@@ -8,7 +8,7 @@ from typing import Any
 from connector import registry
 from connector.kernel.events import FinancialEvent, from_json
 from connector.models import Delivery, DeliveryState, InboxEvent, Payload, PayloadKind, Route
-from connector.pipeline import changes, conditions
+from connector.pipeline import changes, conditions, links
 from connector.pipeline.hashing import keyed_hash
 
 
@@ -20,6 +20,8 @@ class Decision:
     checks: tuple[conditions.Check, ...]
     #: The route told this record before, so that it hears of its end whatever the conditions say.
     is_owed: bool = False
+    #: The delivery after which a state that was told before is told anew; empty for none.
+    after: str = ""
 
     @property
     def is_match(self) -> bool:
@@ -63,18 +65,44 @@ def decide_with_history(route: Route, event: InboxEvent, financial: FinancialEve
     if event.operation not in ("updated", "voided", "deleted") or not decision.checks[0].is_satisfied:
         return decision
     told = Delivery.objects.filter(route=route, record_key=record_key(event), event_id__lt=event.pk)
-    last = told.exclude(state=DeliveryState.FAILED).select_related("event").order_by("-event_id").first()
+    last = told.exclude(state=DeliveryState.FAILED).select_related("event", "route").order_by("-event_id").first()
     if event.operation != "updated":
         return dataclasses.replace(decision, is_owed=last is not None and not decision.is_match)
-    # The same state again is a repetition, which the outbox refuses.
-    if not decision.is_match or last is None or last.state_key == state_key(event):
-        return decision
+    return decision if last is None or not decision.is_match else _after(last, decision, event, financial)
+
+
+def _after(last: Delivery, decision: Decision, event: InboxEvent, financial: FinancialEvent) -> Decision:
+    """The decision on an update, by what it says that the route has not told last."""
+    is_written, may_recur = _was_written_since(last, event), event.version_stamp.startswith("#")
+    state, _, before = last.state_key.partition("|")
+    if state == state_key(event) and not (is_written and may_recur):
+        return dataclasses.replace(decision, after=before)  # a repetition, which the outbox refuses
+    if may_recur:
+        # A version that is a time and a digest comes again when somebody puts back what was there in the same instant.
+        decision = dataclasses.replace(decision, after=str(last.pk))
     content = _told(last)
-    differs = changes.is_visible if registry.sink(route.sink.system).has_targets else changes.is_any
-    if content is None or differs(from_json(FinancialEvent, content), financial):
+    differs = changes.is_visible if registry.sink(decision.route.sink.system).has_targets else changes.is_any
+    if is_written or content is None or differs(from_json(FinancialEvent, content), financial):
         return decision
     same = conditions.Check("changes", "something that a reader sees", "nothing", is_satisfied=False)
     return dataclasses.replace(decision, checks=(*decision.checks, same))
+
+
+def _was_written_since(last: Delivery, event: InboxEvent) -> bool:
+    """Whether the record may have been written by us since it was told: then it says again what it said, and is news.
+
+    Its link is stored when it is told, and when its counterpart is; while the counterpart's telling is on its way, it
+    may have written already.
+    """
+    source_id, sink_id = last.route.source_id, last.route.sink_id
+    seen = links.find(source_id, sink_id, event.record, event.record_id)
+    if seen.link is None or seen.stored_at is None:
+        return False
+    if last.delivered_at is not None and seen.stored_at > last.delivered_at:
+        return True
+    key = keyed_hash(str(sink_id), event.record, seen.link.sink_id)
+    back = Delivery.objects.filter(route__source=sink_id, route__sink=source_id, record_key=key)
+    return back.exclude(state__in=(DeliveryState.DELIVERED, DeliveryState.FAILED)).exists()
 
 
 def _told(last: Delivery) -> Any:
@@ -85,8 +113,10 @@ def _told(last: Delivery) -> Any:
     return payload.content
 
 
-def state_key(event: InboxEvent) -> str:
+def state_key(event: InboxEvent, after: str = "") -> str:
     """What of a record one route tells once. Creation and update are one kind: both tell the record as it is."""
+    if after:
+        return f"{state_key(event)}|{after}"
     version = f"{event.version_number}:{event.version_stamp}"
     if event.origin == "connector":
         return f"event:{event.pk}"

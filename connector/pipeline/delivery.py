@@ -15,6 +15,7 @@ from connector.kernel.contracts import Message as Rendered
 from connector.kernel.errors import (
     Misconfigured,
     NotYet,
+    Outdated,
     ParkTarget,
     Reauthorize,
     Refuse,
@@ -113,8 +114,10 @@ def _step(mailbox: Mailbox, sink: Sink, gate: Gate) -> None:
         _post(claim, sink, gate)
 
 
-def _post(claim: Claim, sink: Sink, gate: Gate) -> None:
-    if not rereading.read_again(claim):
+def _post(claim: Claim, sink: Sink, gate: Gate, *, is_anew: bool = False) -> None:
+    """One try. `is_anew`: what it tells was found too old, and is asked for once more at its source."""
+    began = clock.now()
+    if not rereading.read_again(claim, is_anew=is_anew):
         return
     try:
         rendered, thread = composing.compose(claim, sink)
@@ -122,7 +125,10 @@ def _post(claim: Claim, sink: Sink, gate: Gate) -> None:
         outbox.failed(claim, Outcome("failed", "not_made"), reason=stumble.reason(error))
         parking.stop_flood(claim.mailbox.connection, "not_made")
         return
-    posting = Posting(str(claim.message.pk), claim.mailbox.target, rendered, thread, claim.seen.link)
+    asked_at = None if sink.has_targets else rereading.asked_at(claim)
+    if is_anew and asked_at is not None and asked_at < began:
+        asked_at = None  # its source could not be asked: what may be too old is left as it is
+    posting = Posting(str(claim.message.pk), claim.mailbox.target, rendered, thread, claim.seen.link, asked_at)
     started = time.monotonic()
 
     def work(ctx: Context) -> Receipt:
@@ -139,7 +145,9 @@ def _post(claim: Claim, sink: Sink, gate: Gate) -> None:
         receipt = connections.call(claim.mailbox.connection, work, keep_alive=False)
     except VendorError as error:
         outcome = _outcome(error, started)
-        if isinstance(error, Unknown):
+        if isinstance(error, Outdated) and not is_anew:
+            _post(claim, sink, gate, is_anew=True)
+        elif isinstance(error, Unknown):
             outbox.doubtful(claim, LOOK_AGAIN, dataclasses.replace(outcome, word="doubt"), rendered, thread)
         else:
             _refused(claim, error, outcome, gate)

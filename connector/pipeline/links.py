@@ -14,7 +14,6 @@ from django.db.models import QuerySet
 from connector.kernel.contracts import Link
 from connector.models import Link as Row
 from connector.models.base import keyed_uuid
-from connector.pipeline import clock
 
 
 class Overtaken(Exception):
@@ -40,7 +39,7 @@ def pair(source_id: UUID, sink_id: UUID, record: str, record_id: str) -> str:
     return f"link:{row.pk}" if row else ""
 
 
-def keep(source_id: UUID, sink_id: UUID, link: Link, *, before: Seen) -> None:
+def keep(source_id: UUID, sink_id: UUID, link: Link, *, before: Seen, now: dt.datetime) -> None:
     """Stores the link as it is from now on, in the caller's transaction, in the place of what `find` gave `before`.
 
     A record that changed its counterpart (a merge) takes its link along; the counterpart's older link goes. Raises
@@ -62,7 +61,7 @@ def keep(source_id: UUID, sink_id: UUID, link: Link, *, before: Seen) -> None:
             record=link.record,
             left_record_id=mine,
             right_record_id=other,
-            changed_at=clock.now(),
+            changed_at=now,
         )
         row.state = dict(link.state)
         _store(row)

@@ -277,7 +277,7 @@ def delivered(claim: Claim, receipt: Receipt, outcome: Outcome, rendered: Render
         _keep_content(claim, rendered, **_place(claim, receipt), thread=thread, posted_at=now, doubt_at=None, looks=0)
         if receipt.is_repeated:
             _note(claim, Outcome("repeated", "found_twice"), "delivery.repeated", ts=receipt.id)
-        _keep_in_step(claim, receipt)
+        _keep_in_step(claim, receipt, now)
         if claim.mailbox.parks:
             Mailbox.objects.filter(pk=claim.mailbox.pk).update(parks=0)
         _note(claim, outcome, "delivery.delivered", ts=receipt.id)
@@ -293,11 +293,11 @@ def _place(claim: Claim, receipt: Receipt) -> dict[str, str]:
     return {"ts": "", "place": receipt.id}
 
 
-def _keep_in_step(claim: Claim, receipt: Receipt) -> None:
+def _keep_in_step(claim: Claim, receipt: Receipt, now: dt.datetime) -> None:
     """What the receipt says of the record's counterpart, and what its source is to note, with the delivery."""
     event = claim.deliveries[0].event
     if receipt.link is not None and event.connection_id is not None:
-        links.keep(event.connection_id, claim.mailbox.connection_id, receipt.link, before=claim.seen)
+        links.keep(event.connection_id, claim.mailbox.connection_id, receipt.link, before=claim.seen, now=now)
     if receipt.watched:
         drift.watch(claim.mailbox.connection_id, receipt.watched, origin=f"{event.record} {event.record_id}")
     if receipt.feedback and event.connection_id is not None:

@@ -1,12 +1,14 @@
-"""Deliveries that were set free: a destination that keeps records is written what the record says now.
+"""Deliveries whose record is read again: a destination that keeps records is written what the record says now.
 
 What was parked, failed or told before may have been mended at the source since, and the source need not have told of
-that. So the record is read again, once for each release, and stored in the place of what the event said before.
+that. So the record is read again, once for each release, and stored in the place of what the event said before. So it
+is where the destination finds that the record may have been overwritten since it was read.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import logging
 import time
 
@@ -77,13 +79,19 @@ def is_due(claim: Claim) -> bool:
     return delivery.due_since > delivery.created_at and (read_at is None or read_at < delivery.due_since)
 
 
-def read_again(claim: Claim) -> bool:
-    """Whether the claim's message can be made: from its record as it is now, where that is due to be read again.
+def asked_at(claim: Claim) -> dt.datetime | None:
+    """When what the claim tells was asked for at its source; None where that is not known."""
+    content = Payload.read(claim.deliveries[0].event, PayloadKind.RECORD)
+    return mapping.read_record(content).asked_at if content else None
+
+
+def read_again(claim: Claim, *, is_anew: bool = False) -> bool:
+    """Whether the claim's message can be made: from its record as it is now, where that is due, or wanted `is_anew`.
 
     Where the source has the record no more, what is stored stands. False: the claim is settled, it waits for the
     source or for a person.
     """
-    if not is_due(claim):
+    if not is_anew and not is_due(claim):
         return True
     event, started = claim.deliveries[0].event, time.monotonic()
     assert event.connection_id is not None
@@ -146,14 +154,14 @@ def _fetched(connection: Connection, notice: Notice) -> Record | None:
         is_refused = connection.state == ConnectionState.NEEDS_REAUTHORIZATION
         raise (Reauthorize if is_refused else Misconfigured)(str(connection.detail or ""), code=connection.state)
 
-    asked_at = clock.now()
+    began = clock.now()
 
     def work(ctx: Context) -> Record:
         for _, found in source.fetch(ctx, [notice]):
             if not isinstance(found, Record):
                 raise found if isinstance(found, VendorError) else BadValue(str(found))
             directory.ensure(ctx, connection, source.references(found))
-            return dataclasses.replace(found, asked_at=asked_at)
+            return dataclasses.replace(found, asked_at=began)
         raise Retry("the source left this record out of its answer", code="missing")
 
     try:

@@ -232,10 +232,11 @@ def _deliver(told: Sequence[Told], decisions: dict[UUID, list[Decision]]) -> set
     mailboxes: dict[tuple[UUID, str], Mailbox] = {}
     wanted = []
     for event, financial in told:
-        for route in [decision.route for decision in decisions[event.pk] if decision.is_match]:
+        for decision in [each for each in decisions[event.pk] if each.is_match]:
+            route = decision.route
             key = (route.sink_id, target_of(route, financial))
             mailbox = mailboxes.get(key) or mailboxes.setdefault(key, mailbox_at(*key))
-            wanted.append(_delivery(event, route, mailbox))
+            wanted.append(_delivery(event, decision, mailbox))
     events = [event for event, _ in told]
     Delivery.objects.bulk_create(wanted, ignore_conflicts=True)
     stored = Delivery.objects.filter(pk__in=[delivery.pk for delivery in wanted])
@@ -275,14 +276,14 @@ def _settle(events: Sequence[InboxEvent], state: EventState, reason: str) -> Non
         audit.append(organization, *entries)
 
 
-def _delivery(event: InboxEvent, route: Route, mailbox: Mailbox) -> Delivery:
+def _delivery(event: InboxEvent, decision: Decision, mailbox: Mailbox) -> Delivery:
     now = clock.now()
     return Delivery(
         event=event,
-        route=route,
+        route=decision.route,
         mailbox=mailbox,
         record_key=record_key(event),
-        state_key=state_key(event),
+        state_key=state_key(event, decision.after),
         state=DeliveryState.PARKED if mailbox.hold else DeliveryState.WAITING,
         hold=mailbox.hold,
         reason=mailbox.reason,

@@ -6,6 +6,7 @@ A customer that was made here carries the Account's ID in its notes, so that a l
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -34,11 +35,12 @@ _ADDRESS = {"city": "City", "region": "CountrySubDivisionCode", "postal_code": "
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Asked:
-    """One event of an Account, and what is known of it: the route's settings, its link."""
+    """One event of an Account, and what is known of it: the route's settings, its link, when it was asked for."""
 
     event: FinancialEvent
     settings: Mapping[str, Any]
     link: Link | None
+    asked_at: dt.datetime | None = None
 
     @property
     def profile(self) -> Profile:
@@ -115,7 +117,7 @@ def _kept(ctx: Context, client: Client, asked: Asked, customer_id: str, state: M
         if flag(row, "Active") is False:
             return asked.receipt(customer_id, state, "the customer is inactive in QuickBooks")
         found_ = agreement.values_of(profile_of(row))
-        meeting = agreement.Meeting(SOURCE, SINK, _told(asked.profile), found_, state, asked.event.occurred_at)
+        meeting = agreement.Meeting(SOURCE, SINK, _told(asked.profile), found_, state, asked.asked_at)
         writes = meeting.writes()
         if not writes:
             return asked.receipt(customer_id, meeting.agreed(found_, ctx.now()))

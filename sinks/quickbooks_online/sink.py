@@ -80,7 +80,7 @@ class QuickBooksOnlineSink(Sink):
         try:
             if event.record == "order":
                 return orders.post(ctx, client, event, settings, posting.link)
-            return customers.post(ctx, client, customers.Asked(event, settings, posting.link))
+            return customers.post(ctx, client, customers.Asked(event, settings, posting.link, posting.asked_at))
         except BadValue as error:
             raise Retry(f"QuickBooks Online's record cannot be read: {error}", code="unreadable") from None
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from connector.kernel.contracts import Context, Link, Notice, Receipt
+from connector.kernel.contracts import Context, Link, Notice, Posting, Receipt
 from connector.kernel.errors import Refuse
 from connector.kernel.events import FinancialEvent, Profile
 from connector.kernel.values import text
@@ -34,14 +34,18 @@ _CODES = {"region": "BillingStateCode", "country": "BillingCountryCode"}
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Asked:
-    """One event of a customer, and what is known of it: the route's settings, its link, the org's fields."""
+    """One event of a customer, and what is known of it: its link, when it was asked for, the org's fields."""
 
     ctx: Context
     client: Client
     event: FinancialEvent
-    link: Link | None
+    posting: Posting
     names: layout.Names
     shape: ObjectShape
+
+    @property
+    def link(self) -> Link | None:
+        return self.posting.link
 
     @property
     def state(self) -> Mapping[str, Any]:
@@ -52,12 +56,10 @@ class Asked:
         return _told(self.event.profile or Profile(name=self.event.party.name if self.event.party else ""))
 
 
-def post(
-    ctx: Context, client: Client, event: FinancialEvent, settings: Mapping[str, Any], link: Link | None
-) -> Receipt:
+def post(ctx: Context, client: Client, event: FinancialEvent, settings: Mapping[str, Any], posting: Posting) -> Receipt:
     """Brings Account and contact in step with the customer."""
     names = names_in(ctx, settings)
-    asked = Asked(ctx, client, event, link, names, shape_of(client, ACCOUNT, names.customer_id))
+    asked = Asked(ctx, client, event, posting, names, shape_of(client, ACCOUNT, names.customer_id))
     row, born = _find(asked)
     account_id, state = _created(asked) if row is None else _kept(asked, row, born)
     return Receipt(id=account_id, link=Link("customer", event.record_id, account_id, state))
@@ -169,7 +171,7 @@ def _created(asked: Asked) -> tuple[str, dict[str, Any]]:
 
 def _kept(asked: Asked, row: Row, born: str) -> tuple[str, dict[str, Any]]:
     """Writes what the customer changed since both sides last agreed."""
-    account_id, told, at = id_of(row), asked.told, asked.event.occurred_at
+    account_id, told = id_of(row), asked.told
     first = next(iter(children(row, "Contacts")), None)
     is_person = bool(text(row, "LastName"))
     contact = None if is_person else _contact(asked, first)
@@ -178,7 +180,7 @@ def _kept(asked: Asked, row: Row, born: str) -> tuple[str, dict[str, Any]]:
     found = agreement.values_of(_profile(row, asked.names))
     held = {field: found[field] for field in found if (field not in PERSON or is_told_back) and _holds(asked, field)}
     state = asked.state or {"born": born}
-    meeting = agreement.Meeting(SOURCE, SINK, told, held, state, at)
+    meeting = agreement.Meeting(SOURCE, SINK, told, held, state, asked.posting.asked_at)
     writes = meeting.writes()
     body = _account_body(asked, writes, is_person=is_person)
     if not text(row, asked.names.customer_id):
@@ -200,7 +202,7 @@ def _own_contact(asked: Asked, account_id: str, contact: Row | None) -> Mapping[
     told = {field: value for field, value in asked.told.items() if field in PERSON}
     found = {field: text(contact, key) for field, key in _CONTACT.items()}
     state = asked.state.get("contact") or {"born": SOURCE}
-    meeting = agreement.Meeting(SOURCE, SINK, told, found, state, asked.event.occurred_at)
+    meeting = agreement.Meeting(SOURCE, SINK, told, found, state, asked.posting.asked_at)
     if writes := meeting.writes():
         _write_contact(asked, account_id, contact, writes)
     return meeting.agreed(found | writes, asked.ctx.now())

@@ -101,9 +101,11 @@ class SalesforceSink(Sink):
 
     def post(self, ctx: Context, posting: Posting) -> Receipt:
         event, settings = _read(posting)
-        send = opportunities.post if event.record == "invoice" else accounts.post
+        client = Client(ctx)
         try:
-            return send(ctx, Client(ctx), event, settings, posting.link)
+            if event.record == "invoice":
+                return opportunities.post(ctx, client, event, settings, posting.link)
+            return accounts.post(ctx, client, event, settings, posting)
         except BadValue as error:
             raise Retry(f"Salesforce's record cannot be read: {error}", code="unreadable") from None
 

@@ -18,25 +18,15 @@ _SAME = Ignored("nothing that is told has changed")
 _DRAFT = Ignored("a draft says nothing")
 #: Operations after which an order counts no more.
 _ENDED = ("voided", "deleted")
-#: Differences in these alone are no change of a customer; the last three are our own marks.
-_SILENT_CUSTOMER: dict[str, Any] = {
-    "operation": "updated", "occurred_at": None, "link": "", "unusual": None, "is_internal": False, "accounts": (),
-    "party": None, "departments": (), "classes": (), "linked_id": "",
-}  # fmt: skip
 
 
 def follow(event: FinancialEvent, before: FinancialEvent | None) -> FinancialEvent | Ignored:
-    """The event as it is to be told, or why it is not."""
-    return _order(event, before) if event.record == "order" else _customer(event, before)
+    """The event as it is to be told, or why it is not.
 
-
-def _customer(event: FinancialEvent, before: FinancialEvent | None) -> FinancialEvent | Ignored:
-    if before is None or event.operation in ("deleted", "merged") or before.operation in ("deleted", "merged"):
-        return event
-    if dataclasses.replace(event, **_SILENT_CUSTOMER) != dataclasses.replace(before, **_SILENT_CUSTOMER):
-        return event
-    marks = [(each.linked_id, each.departments, each.classes) for each in (event, before)]
-    return _OWN_MARK if marks[0] != marks[1] else _SAME
+    A customer's always is: each route knows what it told, and the same state again may mean that what was written
+    there has been undone.
+    """
+    return _order(event, before) if event.record == "order" else event
 
 
 def _order(event: FinancialEvent, before: FinancialEvent | None) -> FinancialEvent | Ignored:

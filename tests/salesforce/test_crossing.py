@@ -88,5 +88,32 @@ def test_states_of_one_second_that_are_read_out_of_order_undo_nothing(world: Two
     assert (customer["PrimaryPhone"]["FreeFormNumber"], customer["BillAddr"]["City"]) == ("555-3", "Oslo")
 
 
+@pytest.mark.parametrize("is_seen", [True, False])
+@pytest.mark.parametrize("is_undone_in_org", [True, False])
+def test_what_somebody_puts_back_at_once_is_told(world: TwoWays, is_undone_in_org: bool, is_seen: bool) -> None:
+    """Whether or not the connector hears of its own write (`is_seen`) before that is undone."""
+    account = world.linked_account(Phone="555-1")
+    customer = str(world.org.record("Account", account)[CUSTOMER])
+
+    def change(value: str, *, in_org: bool) -> None:
+        if in_org:
+            world.org.edit("Account", account, Phone=value)
+        else:
+            world.change("Customer", customer, PrimaryPhone={"FreeFormNumber": value})
+
+    change("555-2", in_org=not is_undone_in_org)
+    if is_seen:
+        world.work()
+    else:
+        world.hear()
+        world.step(notes=False)
+    change("555-1", in_org=is_undone_in_org)
+    world.work()
+    world.make_due()
+    world.work()
+    assert world.org.record("Account", account)["Phone"] == "555-1"
+    assert world.customers()[customer]["PrimaryPhone"]["FreeFormNumber"] == "555-1"
+
+
 def events_in(state: str) -> list[Any]:
     return list(InboxEvent.objects.filter(state=state).order_by("pk").values_list("pk", flat=True))

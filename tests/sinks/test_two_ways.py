@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from connector.kernel.contracts import Context, Link, Notice, Posting, Receipt, Secrets, Sink, Source, Style
+from connector.kernel.errors import Outdated
 from connector.kernel.http import Http
 from connector.kernel.standin import StandIn
 from sinks.quickbooks_online.sink import QuickBooksOnlineSink
@@ -46,21 +47,28 @@ class Two:
     def fetch(self, system: str, record_id: str) -> None:
         """Reads a changed record, to be told later."""
         source, ctx = self.sources[system], self.contexts[system]
-        notice = Notice("", "customer", record_id, "updated")
+        notice, asked_at = Notice("", "customer", record_id, "updated"), ctx.now()
         ((_, record),) = source.fetch(ctx, [notice])
         assert not isinstance(record, Exception)
-        self.waiting[system].append(source.to_event(ctx, notice, record, lambda kind, record_id, name: name))
+        event = source.to_event(ctx, notice, record, lambda kind, record_id, name: name)
+        self.waiting[system].append((asked_at, event))
 
     def tell(self, system: str) -> int:
         """Tells the other system of the oldest change; the number of writes there."""
-        event = self.waiting[system].popleft()
+        asked_at, event = self.waiting[system].popleft()
         other = ORG if system == BOOKS else BOOKS
         here, there = (0, 1) if system == BOOKS else (1, 0)
         found = [pair for pair in self.links if pair[here] == event.record_id]
         link = Link("customer", event.record_id, found[0][there], found[0][2]) if found else None
         message = self.sinks[other].render(event, Style())
         before = self.writes()
-        receipt = self.sinks[other].post(self.contexts[other], Posting("key", "", message, link=link))
+        posting = Posting("key", "", message, link=link, asked_at=asked_at)
+        try:
+            receipt = self.sinks[other].post(self.contexts[other], posting)
+        except Outdated:
+            self.fetch(system, event.record_id)
+            self.waiting[system].rotate(1)
+            return self.tell(system)
         self.keep(receipt, system, found)
         return self.writes() - before
 
@@ -83,7 +91,7 @@ class Two:
         for pair in self.links:
             for system, record_id in zip((BOOKS, ORG), pair, strict=False):
                 self.fetch(system, record_id)
-            profiles = [self.waiting[system].pop().profile for system in (BOOKS, ORG)]
+            profiles = [self.waiting[system].pop()[1].profile for system in (BOOKS, ORG)]
             told.append(tuple(dataclasses.asdict(dataclasses.replace(each, kind="", currency="")) for each in profiles))
         return told  # type: ignore[return-value]
 
@@ -117,7 +125,7 @@ def test_a_customer_of_either_side_is_made_once_and_comes_back_as_nothing(two: T
 def test_the_echo_of_a_new_customer_may_come_before_its_link_and_mark(two: Two) -> None:
     account = two.org.create("Account", Name="Fabrikam")
     two.fetch(ORG, account)
-    event = two.waiting[ORG].popleft()
+    _, event = two.waiting[ORG].popleft()
     message = two.sinks[BOOKS].render(event, Style())
     receipt = two.sinks[BOOKS].post(two.contexts[BOOKS], Posting("key", "", message))  # then nothing is kept of it
     two.fetch(BOOKS, receipt.id)
@@ -173,7 +181,7 @@ def step_of(two: Two, dice: random.Random, changed: deque[tuple[str, str]]) -> i
     if not ready:
         return 0
     system = dice.choice(ready)
-    event = two.waiting[system][0]
+    _, event = two.waiting[system][0]
     done = two.tell(system)
     if done:
         here = 0 if system == BOOKS else 1

@@ -100,29 +100,6 @@ def test_what_of_an_active_order_is_news(changes: dict[str, Any], is_news: bool)
     assert found == (event if is_news else Ignored("nothing that is told has changed"))
 
 
-@pytest.mark.parametrize(
-    ("event", "before", "wanted"),
-    [
-        (CUSTOMER, None, ""),
-        (as_("created", CUSTOMER, linked_id="58"), None, ""),
-        (as_("updated", CUSTOMER, profile=dataclasses.replace(PROFILE, city="Dallas")), CUSTOMER, ""),
-        (as_("updated", CUSTOMER, status="Customer"), CUSTOMER, ""),
-        (CUSTOMER, CUSTOMER, "nothing that is told has changed"),
-        (CUSTOMER, as_("created", CUSTOMER), "nothing that is told has changed"),
-        (
-            as_("updated", CUSTOMER, linked_id="58", party=Ref("customer", "001", "Northwind", "58")),
-            CUSTOMER,
-            "only our own mark changed",
-        ),
-        (
-            as_("updated", CUSTOMER, departments=(Ref("department", "", "West"),), classes=(Ref("class", "", "A"),)),
-            CUSTOMER,
-            "only our own mark changed",
-        ),
-        (as_("deleted", CUSTOMER), CUSTOMER, ""),
-        (as_("merged", CUSTOMER), CUSTOMER, ""),
-        (CUSTOMER, as_("deleted", CUSTOMER), ""),
-    ],
-)
-def test_the_life_of_a_customer(event: FinancialEvent, before: FinancialEvent | None, wanted: str) -> None:
-    assert SALESFORCE.follow(event, before) == (Ignored(wanted) if wanted else event)
+def test_a_customer_is_told_in_whatever_state() -> None:
+    for before in (None, CUSTOMER, as_("created", CUSTOMER), as_("deleted", CUSTOMER)):
+        assert SALESFORCE.follow(CUSTOMER, before) == CUSTOMER

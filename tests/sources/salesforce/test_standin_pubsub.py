@@ -196,9 +196,10 @@ def test_new_field_gives_another_schema_and_both_stay_readable(client: Client) -
     with client.subscribe(ACCOUNTS, credit=2) as stream:
         assert client.org.wait_for_streams()
         client.account("58")
+        first = stream.next().events[0]
         client.org.add_field("Account", "Rating__c", "currency")
         client.org.create("Account", Name="B", Rating__c=5)
-        first, second = stream.next().events[0], stream.next().events[0]
+        second = stream.next().events[0]
     assert first.event.schema_id == before != second.event.schema_id == client.topic(ACCOUNTS).schema_id
     assert (decode(client, first)["Name"], decode(client, second)["Rating__c"]) == ("Customer 58", 5.0)
 
