@@ -64,24 +64,36 @@ def decide_with_history(route: Route, event: InboxEvent, financial: FinancialEve
         return decision
     if event.operation not in ("updated", "voided", "deleted") or not decision.checks[0].is_satisfied:
         return decision
-    told = Delivery.objects.filter(route=route, record_key=record_key(event), event_id__lt=event.pk)
-    last = told.exclude(state=DeliveryState.FAILED).select_related("event", "route").order_by("-event_id").first()
+    last = _last_told(route, event)
     if event.operation != "updated":
         return dataclasses.replace(decision, is_owed=last is not None and not decision.is_match)
     return decision if last is None or not decision.is_match else _after(last, decision, event, financial)
 
 
+def _last_told(route: Route, event: InboxEvent) -> Delivery | None:
+    """What the route told of the record before the event; where a state may recur, whatever it told last."""
+    told = Delivery.objects.filter(route=route, record_key=record_key(event)).exclude(state=DeliveryState.FAILED)
+    told = told.select_related("event", "route")
+    if _may_recur(event):
+        return told.exclude(event=event).order_by("-created_at", "-event_id").first()
+    return told.filter(event_id__lt=event.pk).order_by("-event_id").first()
+
+
+def _may_recur(event: InboxEvent) -> bool:
+    """Whether a state of the record may come again: a version that is a time and a digest does, within that instant."""
+    return event.version_stamp.startswith("#")
+
+
 def _after(last: Delivery, decision: Decision, event: InboxEvent, financial: FinancialEvent) -> Decision:
     """The decision on an update, by what it says that the route has not told last."""
-    is_written, may_recur = _was_written_since(last, event), event.version_stamp.startswith("#")
+    is_for_people = registry.sink(decision.route.sink.system).has_targets
+    is_written = not is_for_people and _was_written_since(last, event)
     state, _, before = last.state_key.partition("|")
-    if state == state_key(event) and not (is_written and may_recur):
+    if state == state_key(event) and not (is_written and _may_recur(event)):
         return dataclasses.replace(decision, after=before)  # a repetition, which the outbox refuses
-    if may_recur:
-        # A version that is a time and a digest comes again when somebody puts back what was there in the same instant.
-        decision = dataclasses.replace(decision, after=str(last.pk))
+    decision = dataclasses.replace(decision, after=str(last.pk) if _may_recur(event) else "")
     content = _told(last)
-    differs = changes.is_visible if registry.sink(decision.route.sink.system).has_targets else changes.is_any
+    differs = changes.is_visible if is_for_people else changes.is_any
     if is_written or content is None or differs(from_json(FinancialEvent, content), financial):
         return decision
     same = conditions.Check("changes", "something that a reader sees", "nothing", is_satisfied=False)

@@ -12,8 +12,8 @@ import pytest
 from django.db import connection as database
 
 from connector import locks
-from connector.models import Attempt, InboxEvent
-from connector.pipeline import delivery, resolve
+from connector.models import Attempt, Delivery, InboxEvent
+from connector.pipeline import clock, delivery, resolve
 from tests.salesforce.books import CUSTOMER
 from tests.salesforce.world import TwoWays
 from tests.stack import wait_for
@@ -113,6 +113,28 @@ def test_what_somebody_puts_back_at_once_is_told(world: TwoWays, is_undone_in_or
     world.work()
     assert world.org.record("Account", account)["Phone"] == "555-1"
     assert world.customers()[customer]["PrimaryPhone"]["FreeFormNumber"] == "555-1"
+
+
+def test_a_state_that_comes_again_within_a_second_is_told_once_each_time(world: TwoWays) -> None:
+    """The first of three events is the last to be read: it adds nothing to what the others told."""
+    account = world.linked_account(Phone="555-1")
+    told = Delivery.objects.filter(route=world.back)
+    before, second = told.count(), world.org.now()
+    with mock.patch.object(world.org.records, "now", lambda: second):
+        for phone in ("555-2", "555-3", "555-2"):
+            world.org.edit("Account", account, Phone=phone)
+            world.hear()
+            if phone == "555-2" and told.count() == before:
+                InboxEvent.objects.filter(state="received").update(lease_until=clock.after(60))
+            world.advance()
+        assert told.count() == before + 2
+        InboxEvent.objects.update(lease_until=None)
+        world.advance()
+        assert told.count() == before + 2
+    world.work()
+    assert world.customers()[str(world.org.record("Account", account)[CUSTOMER])]["PrimaryPhone"] == {
+        "FreeFormNumber": "555-2"
+    }
 
 
 def events_in(state: str) -> list[Any]:
