@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from connector.kernel.contracts import Change
 from connector.kernel.events import FinancialEvent, Line, Ref, Settled
@@ -36,9 +37,10 @@ def is_any(before: FinancialEvent, after: FinancialEvent) -> bool:
 
 
 def _without_marks(event: FinancialEvent) -> FinancialEvent:
-    """Without the other system's IDs, which are written by us and never news."""
+    """Without what we write on records ourselves: the other system's IDs, and the allocation of a customer."""
     party = dataclasses.replace(event.party, linked_id="") if event.party else None
-    return dataclasses.replace(event, linked_id="", party=party)
+    marks: dict[str, Any] = {"departments": (), "classes": ()} if event.record == "customer" else {}
+    return dataclasses.replace(event, linked_id="", party=party, **marks)
 
 
 def between(before: FinancialEvent, after: FinancialEvent) -> tuple[Change, ...]:

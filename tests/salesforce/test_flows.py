@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from connector.models import InboxEvent
 from tests.salesforce.books import CLEARING, CUSTOMER, INCOME, SERVICES
 from tests.salesforce.world import CHANNEL, TwoWays
 
@@ -59,6 +60,19 @@ def test_a_new_account_becomes_a_customer_and_learns_its_id(world: TwoWays) -> N
     assert world.customers()[customer["Id"]]["PrimaryPhone"]["FreeFormNumber"] == "555-0199"
     assert [write.operation for write in world.intuit.writes] == ["create", "update"]
     assert len(world.org.writes) == 1
+
+
+def test_what_is_written_on_an_account_for_our_own_sake_is_no_news(world: TwoWays) -> None:
+    world.route("Customers", world.crm, world.chat, ["customer.*"], target=CHANNEL)
+    account = world.linked_account()
+    for fields in ({"QBO_Department__c": "West", "QBO_Class__c": "Retail"}, {"Description": "seen by nobody"}):
+        world.org.edit("Account", account, **fields)
+        world.work()
+    assert len(world.texts) == 1
+    assert InboxEvent.objects.latest("pk").reason == "nothing that a reader sees has changed"
+    world.org.edit("Account", account, Name="Northwind Traders")
+    world.work()
+    assert len(world.texts) == 2
 
 
 def test_an_order_is_posted_when_it_is_activated_and_noted_on_it(world: TwoWays) -> None:
