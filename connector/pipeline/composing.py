@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from django.db.models import QuerySet
@@ -12,6 +13,7 @@ from connector.kernel.contracts import Message as Rendered
 from connector.kernel.events import FinancialEvent, from_json
 from connector.models import Delivery, DeliveryState, InboxEvent, Message, Payload, PayloadKind, Route
 from connector.pipeline import changes
+from connector.pipeline.decisions import is_older, version_of
 from connector.pipeline.outbox import Claim
 
 
@@ -52,14 +54,14 @@ def compose(claim: Claim, sink: Sink) -> tuple[Rendered, str]:
         return Rendered(message.content["text"], message.content["body"]), message.thread
     notes = tuple((message.content or {}).get("notes", ()))
     if len(claim.deliveries) > 1:
-        told = [(event_of(row.event), style_of(route_of(row), notes=notes)) for row in claim.deliveries]
+        told = [(_as_told(row, sink), style_of(route_of(row), notes=notes)) for row in claim.deliveries]
         return sink.render_digest(told), ""
     delivery = claim.deliveries[0]
     route = route_of(delivery)
     is_late = _is_late(delivery)
     if is_late:
         notes = (*notes, "Late: a newer state of this record was posted before.")
-    event = event_of(delivery.event)
+    event = _as_told(delivery, sink)
     thread = _thread(delivery) if route.thread_updates or is_late or event.part else ""
     return sink.render(event, style_of(route, notes=notes, differences=_changes(delivery, event))), thread
 
@@ -83,8 +85,19 @@ def _told(delivery: Delivery) -> QuerySet[Delivery]:
     return rows.exclude(pk=delivery.pk)
 
 
+def _as_told(delivery: Delivery, sink: Sink) -> FinancialEvent:
+    """The event for people who may have heard of its record already: a creation that comes late is an update by now."""
+    event = event_of(delivery.event)
+    if event.operation == "created" and sink.has_targets and _told(delivery).exists():
+        return dataclasses.replace(event, operation="updated")
+    return event
+
+
 def _is_late(delivery: Delivery) -> bool:
-    return bool(_told(delivery).filter(event_id__gt=delivery.event_id).exists())
+    """Whether a later event of the record was told before, and not an older state of it."""
+    mine = version_of(delivery.event)
+    later = _told(delivery).filter(event_id__gt=delivery.event_id).select_related("event")
+    return any(not is_older(version_of(row.event), mine) for row in later)
 
 
 def _changes(delivery: Delivery, event: FinancialEvent) -> tuple[Change, ...]:

@@ -139,6 +139,11 @@ def state_key(event: InboxEvent, after: str = "") -> str:
     return f"{event.operation}:{version}"
 
 
+def version_of(event: InboxEvent) -> tuple[int, str]:
+    """The version of the state that the event tells; see `Record.version`."""
+    return event.version_number, event.version_stamp
+
+
 def is_older(version: tuple[int, str], known: tuple[int, str]) -> bool:
     """Whether one state of a record came before another; see `Record.version`."""
     if version[1].startswith("#") or known[1].startswith("#"):

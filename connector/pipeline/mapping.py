@@ -111,9 +111,14 @@ def _store(mapped: list[tuple[InboxEvent, FinancialEvent]]) -> None:
     held = InboxEvent.objects.filter(pk__in=[event.pk for event, _ in mapped], state=EventState.FETCHED)
     if database.features.has_select_for_update:
         held = held.select_for_update(of=("self",))
-    still = set(held.values_list("pk", flat=True))
+    still = {pk: version for pk, *version in held.values_list("pk", "version_number", "version_stamp")}
     groups: dict[tuple[str, str], list[UUID]] = defaultdict(list)
-    mine = [(event, financial) for event, financial in mapped if event.pk in still]
+    # What was read again meanwhile is mapped by whoever read it.
+    mine = [
+        (event, financial)
+        for event, financial in mapped
+        if still.get(event.pk) == [event.version_number, event.version_stamp]
+    ]
     for event, financial in mine:
         groups[financial.record, financial.operation].append(event.pk)
         if financial.record in NAME_KINDS:

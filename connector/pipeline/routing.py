@@ -34,7 +34,7 @@ from connector.models import (
 )
 from connector.models.base import keyed_uuid
 from connector.pipeline import audit, clock, drift, hints, mapping, needs, stumble, unusual
-from connector.pipeline.decisions import Decision, decide_with_history, is_older, record_key, state_key
+from connector.pipeline.decisions import Decision, decide_with_history, is_older, record_key, state_key, version_of
 from connector.pipeline.hashing import term_hash, terms_of
 
 #: How often an event that looks older than what is known is fetched again before it is believed.
@@ -106,7 +106,7 @@ def _is_overtaken(event: InboxEvent, known: RecordState | None) -> bool:
     """
     if known is None or event.origin == "connector" or event.operation in ("deleted", "merged"):
         return False
-    version, seen = (event.version_number, event.version_stamp), (known.version_number, known.version_stamp)
+    version, seen = version_of(event), (known.version_number, known.version_stamp)
     is_surely = known.is_gone or is_older(version, seen)
     if not is_surely and (version == seen or is_older(seen, version) or not _was_asked_before(event, known)):
         return False

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
+from unittest import mock
 
+from connector.kernel.events import FinancialEvent
 from connector.models import Delivery, InboxEvent
+from connector.pipeline import mapping, resolve
 from sources.quickbooks_online.standin_webhooks import Change
 from tests.pipeline.conftest import World
 from tests.stack import REALM, bill
@@ -42,6 +46,43 @@ def test_a_creation_and_updates_that_lead_to_one_fetched_state_are_told_once_as_
         ("ignored", "duplicate: this state of the record was told before"),
         ("routed", ""),
     ]
+
+
+def test_a_creation_that_comes_after_an_update_was_told_is_an_update(world: World) -> None:
+    world.route()
+    record = world.intuit.put(REALM, "Bill", bill("B-1"))
+    world.notify(change(record["Id"], "created"))
+    late = InboxEvent.objects.get()
+    InboxEvent.objects.update(state="failed")
+    world.notify(change(record["Id"], "updated", seconds=1))
+    world.work()
+    world.intuit.change(REALM, "Bill", record["Id"], Balance=0)
+    InboxEvent.objects.filter(pk=late.pk).update(state="received")
+    world.work()
+    assert [text.partition(":")[0] for text in world.texts] == ["Bill B-1 updated", "Bill B-1 paid"]
+    assert "Late" not in str(world.slack.posts[1].blocks)
+
+
+def test_what_is_read_again_while_it_is_mapped_is_told_as_it_was_read_last(world: World) -> None:
+    world.route()
+    record = world.intuit.put(REALM, "Bill", bill("B-1"))
+    world.notify(change(record["Id"], "created"))
+    event = str(InboxEvent.objects.get().pk)
+    resolve.fetch([event])
+    to_event = mapping.to_event
+
+    def slowly(*arguments: Any) -> FinancialEvent:
+        found = to_event(*arguments)
+        world.intuit.change(REALM, "Bill", record["Id"], TotalAmt=150)
+        InboxEvent.objects.update(state="received")
+        resolve.fetch([event])
+        return found
+
+    with mock.patch.object(mapping, "to_event", slowly):
+        mapping.map_events([event])
+    assert InboxEvent.objects.get().state == "fetched"
+    world.work()
+    assert ["$150.00" in text for text in world.texts] == [True]
 
 
 def test_each_route_hears_a_state_once_even_when_only_the_late_creation_is_for_it(world: World) -> None:
