@@ -62,6 +62,9 @@ def decide_with_history(route: Route, event: InboxEvent, financial: FinancialEve
     decision = decide(route, financial)
     if any(check.condition == "destination" for check in decision.checks):
         return decision
+    if event.operation == "created" and _may_recur(event):
+        last = _last_told(route, event)
+        return dataclasses.replace(decision, after=_after_what(last)) if last and _is_told_by(last, event) else decision
     if event.operation not in ("updated", "voided", "deleted") or not decision.checks[0].is_satisfied:
         return decision
     last = _last_told(route, event)
@@ -88,9 +91,8 @@ def _after(last: Delivery, decision: Decision, event: InboxEvent, financial: Fin
     """The decision on an update, by what it says that the route has not told last."""
     is_for_people = registry.sink(decision.route.sink.system).has_targets
     is_written = not is_for_people and _was_written_since(last, event)
-    state, _, before = last.state_key.partition("|")
-    if state == state_key(event) and not (is_written and _may_recur(event)):
-        return dataclasses.replace(decision, after=before)  # a repetition, which the outbox refuses
+    if _is_told_by(last, event) and not (is_written and _may_recur(event)):
+        return dataclasses.replace(decision, after=_after_what(last))  # a repetition, which the outbox refuses
     decision = dataclasses.replace(decision, after=str(last.pk) if _may_recur(event) else "")
     content = _told(last)
     differs = changes.is_visible if is_for_people else changes.is_any
@@ -98,6 +100,15 @@ def _after(last: Delivery, decision: Decision, event: InboxEvent, financial: Fin
         return decision
     same = conditions.Check("changes", "something that a reader sees", "nothing", is_satisfied=False)
     return dataclasses.replace(decision, checks=(*decision.checks, same))
+
+
+def _is_told_by(last: Delivery, event: InboxEvent) -> bool:
+    return last.state_key.partition("|")[0] == state_key(event)
+
+
+def _after_what(last: Delivery) -> str:
+    """The `Decision.after` with which it was stored."""
+    return last.state_key.partition("|")[2]
 
 
 def _was_written_since(last: Delivery, event: InboxEvent) -> bool:

@@ -15,7 +15,7 @@ from connector import locks
 from connector.models import Attempt, Delivery, InboxEvent
 from connector.pipeline import clock, delivery, resolve
 from tests.salesforce.books import CUSTOMER
-from tests.salesforce.world import TwoWays
+from tests.salesforce.world import CHANNEL, TwoWays
 from tests.stack import wait_for
 
 
@@ -135,6 +135,23 @@ def test_a_state_that_comes_again_within_a_second_is_told_once_each_time(world: 
     assert world.customers()[str(world.org.record("Account", account)[CUSTOMER])]["PrimaryPhone"] == {
         "FreeFormNumber": "555-2"
     }
+
+
+def test_a_creation_that_is_read_last_repeats_nothing(world: TwoWays) -> None:
+    route = world.route("Customers", world.crm, world.chat, ["customer.*"], target=CHANNEL)
+    told, second = Delivery.objects.filter(route=route), world.org.now()
+    with mock.patch.object(world.org.records, "now", lambda: second):
+        account = world.org.create("Account", Name="Northwind")
+        world.hear()
+        InboxEvent.objects.update(lease_until=clock.after(60))
+        for name in ("Northwind 2", "Northwind 3"):
+            world.org.edit("Account", account, Name=name)
+            world.hear()
+            world.advance()
+        assert told.count() == 2
+        InboxEvent.objects.update(lease_until=None)
+        world.advance()
+    assert told.count() == 2
 
 
 def events_in(state: str) -> list[Any]:
